@@ -1,0 +1,1 @@
+"""The SQL store's rim: engine, leases, and the two clocks."""
