@@ -1,0 +1,160 @@
+"""SQL engines for both databases, with the same meaning of reading, writing and waiting.
+
+`writing` is one transaction that holds the right to write from its first statement on SQLite,
+and READ COMMITTED on PostgreSQL; `reading` is one snapshot that never blocks a writer. Both
+raise UnavailableError for a database that is away, busy or full and ConflictError for a
+transaction that lost against another: then nothing was written, unless the connection broke
+during the commit itself, which is why every write of ours can be repeated.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from streams.db import sqlite
+from streams.errors import ConfigError, ConflictError, Error, UnavailableError
+
+_READING = "streams_reading"
+_LOST_SQLSTATES = {"40001", "40P01"}  # serialization failure, deadlock
+_AWAY_SQLSTATES = {"25P03"}  # idle in transaction: the server ended the session
+
+
+def connect(url: str, *, durable: bool = False, wait_s: float = sqlite.WAIT_S) -> Engine:
+    """An engine for `sqlite:///file` or `postgresql://...`; nothing is opened yet.
+
+    Args:
+        durable: on SQLite a commit is on disk when it returns (synchronous=FULL); without it a
+            power cut may take the last commits, never the file. PostgreSQL is always durable.
+        wait_s: how long a write waits for another's lock before it is an UnavailableError.
+
+    Raises:
+        ConfigError: the URL names no file, another database, or a driver that is missing.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError("the database URL cannot be read", why=str(error)) from error
+    match parsed.get_backend_name():
+        case "sqlite":
+            return _sqlite(parsed, durable=durable, wait_s=wait_s)
+        case "postgresql" | "postgres":
+            return _postgresql(parsed, wait_s=wait_s)
+        case other:
+            raise ConfigError(f"{other!r} is not a database of Penstock's", fix=_URLS)
+
+
+_URLS = "use sqlite:///<file> or postgresql://<user>@<host>/<database>"
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that may write; committed at the end, rolled back by any exception."""
+    with _translated(), engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One snapshot of the database; it cannot write and never makes a writer wait."""
+    with _translated(), engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        else:
+            snapshot = {_READING: True}
+        connection.execution_options(**snapshot)
+        with connection.begin():
+            yield connection
+
+
+def _sqlite(url: URL, *, durable: bool, wait_s: float) -> Engine:
+    if sqlite3.sqlite_version_info < (3, 38):
+        raise ConfigError(f"SQLite {sqlite3.sqlite_version} is too old", fix="3.38 or newer")
+    if url.database in (None, "", ":memory:"):
+        raise ConfigError("the SQLite URL names no file", fix=_URLS)
+    engine = create_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def prepare(driver: sqlite3.Connection, _record: object) -> None:
+        sqlite.prepare(driver, synchronous="FULL" if durable else "NORMAL")
+        driver.execute("PRAGMA cache_size = -65536")
+        driver.execute("PRAGMA mmap_size = 268435456")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        driver: Any = connection.connection.dbapi_connection
+        if connection.get_execution_options().get(_READING):
+            sqlite.begin_read(driver, wait_s=wait_s)
+            driver.execute("PRAGMA query_only = ON")
+        else:
+            sqlite.begin_write(driver, wait_s=wait_s)
+
+    @event.listens_for(engine, "checkin")
+    def writable_again(driver: sqlite3.Connection | None, _record: object) -> None:
+        if driver is not None:
+            driver.execute("PRAGMA query_only = OFF")
+
+    return engine
+
+
+def _postgresql(url: URL, *, wait_s: float) -> Engine:
+    # A worker that is frozen in a transaction must not hold its rows for ever.
+    limits = {
+        "idle_in_transaction_session_timeout": 5_000,
+        "lock_timeout": int(wait_s * 1000),
+        "statement_timeout": 30_000,
+    }
+    own = url.query.get("options", "")
+    options = " ".join([str(own), *(f"-c {name}={ms}" for name, ms in limits.items())]).strip()
+    try:
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            connect_args={"options": options, "connect_timeout": 5},
+            pool_pre_ping=True,
+            pool_size=5,
+            max_overflow=5,
+            pool_timeout=10,
+        )
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "PostgreSQL's driver is not installed", fix="pip install 'penstock[postgres]'"
+        ) from error
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        _raise(sqlite.ours(error, "the database"), error)
+        raise
+    except PoolTimeoutError as error:
+        raise UnavailableError(
+            "every database connection of this process is in use", why=str(error)
+        ) from error
+    except DBAPIError as error:
+        _raise(_ours(error), error)
+        raise
+
+
+def _raise(mapped: Error | None, error: Exception) -> None:
+    if mapped is not None:
+        raise mapped from error
+
+
+def _ours(error: DBAPIError) -> Error | None:
+    """The error that a caller may act on, or None when the statement itself was wrong."""
+    if isinstance(error.orig, sqlite3.Error):
+        return sqlite.ours(error.orig, "the database")
+    state = getattr(error.orig, "sqlstate", None)
+    if state in _LOST_SQLSTATES:
+        return ConflictError("another transaction came first", why=str(error.orig))
+    if isinstance(error, OperationalError) or state in _AWAY_SQLSTATES:
+        return UnavailableError(
+            "the database is away or busy", why=str(error.orig), fix="retry when it is back"
+        )
+    return None
