@@ -1,0 +1,1 @@
+"""Sampled human audits, bad cases, labeling, datasets and retraining."""

@@ -1,0 +1,1 @@
+"""Pure statistics: counts in, verdict numbers out. No I/O, clock or randomness."""

@@ -1,0 +1,1 @@
+"""The composition root: settings, wiring, supervisor, command line, web, migrations, demo."""

@@ -1,0 +1,1 @@
+"""From a registered model to a decision with evidence: specs, stages, judge, controller."""

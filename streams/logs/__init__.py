@@ -1,0 +1,1 @@
+"""Durable, partitioned logs behind one small protocol (`base.Log`)."""

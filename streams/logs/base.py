@@ -1,0 +1,95 @@
+"""What every log offers, whether a SQLite file or a Kafka cluster.
+
+A log holds topics; a topic holds a fixed number of partitions; a partition is an append-only
+sequence of records whose offsets grow by one. `tests/contracts/test_logs.py` is the law that
+every implementation passes.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One record as it stands in the log."""
+
+    partition: int
+    offset: int
+    appended_ms: int  # the log's clock when it was taken
+    value: bytes
+
+
+class TopicState(msgspec.Struct, frozen=True):
+    """What a topic looks like now.
+
+    `topic_id` is new each time a topic of this name is created: positions stored under another
+    id belong to a topic that is gone.
+    """
+
+    name: str
+    topic_id: str
+    partitions: int
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """The offsets a partition still holds: `begin <= offset < end`."""
+
+    begin: int
+    end: int
+
+
+class Reader(Protocol):
+    """One consumer's place in a topic. Not shared between threads."""
+
+    def assigned(self) -> frozenset[int]:
+        """The partitions this reader may read now; a new one must be sought before it is read."""
+        ...
+
+    def seek(self, partition: int, offset: int) -> None:
+        """The next record of `partition` that `poll` returns is the first at or past `offset`."""
+        ...
+
+    def poll(self, *, max_bytes: int, timeout_s: float) -> list[Record]:
+        """Records of the sought partitions, each partition's in offset order and without a hole.
+
+        Returns early with what is there, after `timeout_s` with nothing. Takes at least one
+        record however large. Starved partitions come first: none waits for ever.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Log(Protocol):
+    """Durable topics. Appending and reading may go on in different processes."""
+
+    def ensure(self, topic: str, partitions: int) -> TopicState:
+        """The topic exists with this number of partitions; another number is a ConflictError."""
+        ...
+
+    def state(self, topic: str) -> TopicState:
+        """Raises InputError when there is no such topic."""
+        ...
+
+    def append(self, topic: str, values: Sequence[tuple[int, bytes]]) -> list[int]:
+        """Every (partition, value) is durable, in order, when this returns their offsets.
+
+        All or nothing. Raises InputError for a partition out of range and UnavailableError when
+        the disk is full or the broker away; then nothing was appended.
+        """
+        ...
+
+    def bounds(self, topic: str) -> dict[int, Bounds]:
+        """What each partition holds now."""
+        ...
+
+    def reader(self, topic: str, *, group: str) -> Reader:
+        """A reader of its own; any number of them may read the same topic."""
+        ...
+
+    def now_ms(self) -> int:
+        """The clock that stamps `appended_ms`."""
+        ...
+
+    def close(self) -> None: ...
