@@ -10,6 +10,25 @@ from typing import Protocol
 
 import msgspec
 
+from streams.errors import ConflictError
+
+
+class GapError(ConflictError):
+    """Retention has deleted the record that a reader stands on; `begin` is the first one left.
+
+    The reader reads on once it has sought `begin` or later. What lies between is lost to it.
+    """
+
+    def __init__(self, topic: str, partition: int, *, wanted: int, begin: int) -> None:
+        super().__init__(
+            f"{topic}/{partition}: offset {wanted} is gone, the log begins at {begin}",
+            why="retention deleted records that were not yet read",
+            fix="note the gap and seek the beginning",
+        )
+        self.partition = partition
+        self.wanted = wanted
+        self.begin = begin
+
 
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One record as it stands in the log."""
@@ -54,7 +73,9 @@ class Reader(Protocol):
         """Records of the sought partitions, each partition's in offset order and without a hole.
 
         Returns early with what is there, after `timeout_s` with nothing. Takes at least one
-        record however large. Starved partitions come first: none waits for ever.
+        record however large. Starved partitions come first: none waits for ever. Raises GapError,
+        again at each poll until sought elsewhere, when a sought partition begins past its place;
+        ConflictError when the topic was dropped.
         """
         ...
 
