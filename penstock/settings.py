@@ -1,0 +1,193 @@
+"""Every setting of an installation, read once from the environment.
+
+`PENSTOCK_<FIELD>` sets a field; `PENSTOCK_<FIELD>_FILE` names a file that holds it, for those
+that may be secret. `docs/settings.md` explains each; a test keeps the two together.
+"""
+
+import dataclasses
+import difflib
+import ipaddress
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_type_hints
+
+from streams.errors import ConfigError
+
+PREFIX = "PENSTOCK_"
+MIB = 1024 * 1024
+DAY_MS = 86_400_000
+SECRET_FIELDS = ("database_url",)
+"""May come from a file, and are never printed."""
+
+OTHER_NAMES = frozenset({"PENSTOCK_PIN", "PENSTOCK_CLIENT_DIR", "PENSTOCK_KEY", "PENSTOCK_SERVER"})
+"""Names that the client and the command line read for themselves."""
+
+OTHER_PREFIXES = ("PENSTOCK_TEST_", "PENSTOCK_CLIENT_")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What one installation runs with."""
+
+    # Where the embedded log, the SQLite results, model files and the lock live.
+    data_dir: Path = Path(".penstock")
+    # Results: sqlite:///file or postgresql://...; empty means penstock.db in the data folder.
+    database_url: str = ""
+
+    # Where pages and ingest listen. Without an API key only a loopback address is accepted.
+    host: str = "127.0.0.1"
+    port: int = 8080
+    # Host names browsers and clients may use besides the address itself, separated by commas.
+    allowed_hosts: str = ""
+
+    # Partitions of each new topic; fixed once a topic exists.
+    partitions: int = 12
+    # How long the log keeps records. Payloads of sampled items are read from it.
+    log_retention_ms: int = 7 * DAY_MS
+    # How much the log keeps of each topic.
+    log_retention_bytes: int = 20 * 1024 * MIB
+    # How long a ledger row is kept; at least the longest horizon and a week are kept anyway.
+    ledger_retention_ms: int = 90 * DAY_MS
+    # How long a rejected event can be looked at and sent again.
+    dead_letter_retention_ms: int = 7 * DAY_MS
+
+    # How far events of a partition may be out of order before they count as late.
+    lateness_ms: int = 120_000
+    # Log bytes one pass of intake takes at most.
+    pass_bytes: int = 4 * MIB
+    # A partition with nothing unread for this long follows the log's clock (wall time).
+    idle_ms: int = 30_000
+
+    # Ingest refuses a larger body, also after decompression.
+    ingest_body_bytes: int = MIB
+    # Ingest refuses a batch of more events.
+    ingest_batch_count: int = 1000
+    # Ingest collects the requests of one key this long before it commits them together.
+    group_commit_ms: int = 20
+    # Ingest answers 503 while more log bytes than this wait for intake.
+    high_water_bytes: int = 512 * MIB
+    # Ingest answers 503 while the disk has less free, so that decisions can still be written.
+    disk_reserve_bytes: int = 512 * MIB
+    # Events per second that one API key may send; 0 means no limit.
+    key_rate_per_s: float = 0.0
+
+    # Milliseconds of the domain clock per millisecond of the wall's; other than 1 in the demo.
+    speed: float = 1.0
+
+    @property
+    def database(self) -> str:
+        """The URL of the results, whether it was given or not."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'penstock.db'}"
+
+    @property
+    def log_path(self) -> Path:
+        return self.data_dir / "log.db"
+
+    @property
+    def files_dir(self) -> Path:
+        return self.data_dir / "files"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach `host`."""
+        return self.host == "localhost" or _is_loopback(self.host)
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds the pages."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{self.port}"
+
+
+_AT_LEAST: dict[str, float] = {
+    "port": 0,
+    "partitions": 1,
+    "log_retention_ms": DAY_MS,
+    "log_retention_bytes": 64 * MIB,
+    "ledger_retention_ms": DAY_MS,
+    "dead_letter_retention_ms": 60_000,
+    "lateness_ms": 0,
+    "pass_bytes": 64 * 1024,
+    "idle_ms": 100,
+    "ingest_body_bytes": 1024,
+    "ingest_batch_count": 1,
+    "group_commit_ms": 0,
+    "high_water_bytes": MIB,
+    "disk_reserve_bytes": 0,
+    "key_rate_per_s": 0,
+}
+_AT_MOST: dict[str, float] = {
+    "port": 65_535,
+    "partitions": 256,
+    "ingest_body_bytes": 64 * MIB,
+    "ingest_batch_count": 100_000,
+    "group_commit_ms": 1000,
+    "speed": 1_000_000,
+}
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings that `environ` gives; the rest keep their defaults.
+
+    Raises ConfigError for an unknown `PENSTOCK_*` name (a typing error would otherwise be a
+    setting that silently does nothing), a value of the wrong kind and one out of range.
+    """
+    types = get_type_hints(Settings)
+    given: dict[str, object] = {}
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or _is_other(name):
+            continue
+        field, text = _field(name, environ[name])
+        if field not in types:
+            raise _unknown(name)
+        if field in given:
+            raise ConfigError(f"{PREFIX}{field.upper()} and {name} are both set", fix="keep one")
+        given[field] = _value(name, field, types[field], text)
+    return Settings(**given)  # type: ignore[arg-type]
+
+
+def _is_other(name: str) -> bool:
+    return name in OTHER_NAMES or name.startswith(OTHER_PREFIXES)
+
+
+def _field(name: str, text: str) -> tuple[str, str]:
+    field = name.removeprefix(PREFIX).lower()
+    secret = field.removesuffix("_file")
+    if secret == field or secret not in SECRET_FIELDS:
+        return field, text
+    try:
+        return secret, Path(text).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: {text!r} cannot be read", why=str(error)) from error
+
+
+def _unknown(name: str) -> ConfigError:
+    known = [PREFIX + field.name.upper() for field in dataclasses.fields(Settings)]
+    known += [PREFIX + field.upper() + "_FILE" for field in SECRET_FIELDS] + sorted(OTHER_NAMES)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return ConfigError(
+        f"{name} is not a setting",
+        why="a PENSTOCK_ name that nothing reads would be a setting without effect",
+        fix=f"did you mean {near[0]}?" if near else "see docs/settings.md for every name",
+    )
+
+
+def _value(name: str, field: str, kind: type, text: str) -> object:
+    try:
+        value: object = kind(text.strip())
+    except ValueError as error:
+        rule = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"{name}: {text!r} is not {rule}") from error
+    if isinstance(value, int | float):
+        low, high = _AT_LEAST.get(field, 0.0), _AT_MOST.get(field, math.inf)
+        if not low <= value <= high or (field == "speed" and value == 0):
+            raise ConfigError(f"{name}: {text} is not within {low:g} to {high:g}")
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
