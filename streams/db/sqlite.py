@@ -29,18 +29,27 @@ def prepare(connection: sqlite3.Connection, *, synchronous: Synchronous) -> None
     SQLite; `secure_delete` is FAST because the packaged default rewrites every freed page.
     """
     connection.isolation_level = None
-    connection.execute("PRAGMA busy_timeout = 0")
-    waiting(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("PRAGMA secure_delete = FAST")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
+    settings = (
+        "busy_timeout = 0",
+        "journal_mode = WAL",
+        f"synchronous = {synchronous}",
+        "foreign_keys = ON",
+        "trusted_schema = OFF",
+        "secure_delete = FAST",
+        f"journal_size_limit = {64 << 20}",
+    )
+    for setting in settings:
+        execute(connection, f"PRAGMA {setting}")
+
+
+def execute(connection: sqlite3.Connection, statement: str, *, wait_s: float = WAIT_S) -> None:
+    """The statement is done; a first look at a file may find it locked like any other."""
+    waiting(lambda: connection.execute(statement).fetchall(), wait_s=wait_s)
 
 
 def begin_write(connection: sqlite3.Connection, *, wait_s: float = WAIT_S) -> None:
     """This connection holds the file's write lock; UnavailableError after `wait_s` without it."""
-    waiting(lambda: connection.execute("BEGIN IMMEDIATE"), wait_s=wait_s)
+    execute(connection, "BEGIN IMMEDIATE", wait_s=wait_s)
 
 
 def begin_read(connection: sqlite3.Connection, *, wait_s: float = WAIT_S) -> None:

@@ -174,9 +174,9 @@ class EmbeddedLog:
 def _end(db: sqlite3.Connection, topic_no: int, partition: int, state: TopicState) -> int:
     if not 0 <= partition < state.partitions:
         raise file.no_partition(partition, state)
-    return file.number(
-        db, f'SELECT "end" FROM partition WHERE id = {file.rowid(topic_no, partition, 0)}'
-    )
+    first = file.rowid(topic_no, partition, 0)
+    row = db.execute('SELECT "end" FROM partition WHERE id = ?', (first,)).fetchone()
+    return int(row[0])
 
 
 def _create(db: sqlite3.Connection, topic: str, partitions: int) -> None:

@@ -63,7 +63,8 @@ def open_file(path: Path) -> sqlite3.Connection:
     try:
         with sqlite.translated(str(path)):
             is_new = sqlite.waiting(lambda: _is_new(db, path))
-            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded by a new file alone
+            if is_new:
+                sqlite.execute(db, "PRAGMA auto_vacuum = INCREMENTAL")
             sqlite.prepare(db, synchronous="FULL")
             if is_new:
                 _create(db, path)

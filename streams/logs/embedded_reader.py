@@ -42,17 +42,15 @@ class EmbeddedReader:
 
     def poll(self, *, max_bytes: int, timeout_s: float) -> list[Record]:
         deadline = time.monotonic() + timeout_s
-        while True:
-            with sqlite.translated(str(self._path)):
-                records = self._look(max_bytes)
-            if records:
-                self._look_s = _SOON_S
-                return records
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                return []
-            time.sleep(min(self._look_s, left_s))
-            self._look_s = min(self._look_s * 1.5, _AT_REST_S)
+        with sqlite.translated(str(self._path)):
+            while not (records := self._look(max_bytes)):
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    return []
+                time.sleep(min(self._look_s, left_s))
+                self._look_s = min(self._look_s * 1.5, _AT_REST_S)
+        self._look_s = _SOON_S
+        return records
 
     def close(self) -> None:
         self._db.close()
