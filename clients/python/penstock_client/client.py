@@ -1,0 +1,454 @@
+"""What a service calls: nothing in here makes it wait, and nothing raises after construction."""
+
+import atexit
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from . import claims, events
+from .buffer import Buffer, Entry
+from .counts import Counts, Key, Tally
+from .events import Assignment, Number
+from .ids import Ids, lot_of, minute_of
+from .limits import Limits
+from .notices import Notices
+from .predicting import Predicting
+from .sender import Parts, Sender
+from .spool import Spool
+from .stats import Stats, Tolls
+from .transport import IMPORTING, Transport
+
+_NOTHING = events.Output()
+_OPEN: "set[Client]" = set()  # until closed: a client that goes out of use still has to flush
+
+
+class Client:
+    """Tells one Penstock server about one model; safe to share between threads and over a fork.
+
+    Args:
+        url: the server, with a base path if it has one.
+        model: the model's name there.
+        champion: the version that answers when nothing else is decided.
+        key: an API key that may write events; none is needed on loopback.
+        route: the decision point of the model in this service.
+        state_dir: where counts outlive a crash; default `PENSTOCK_CLIENT_DIR`, else shared
+            memory or the temporary folder.
+        spool_dir: where events wait while the server is away; none keeps them in memory.
+        ca_file: certificates to trust instead of the system's.
+        limits: how much memory, disk and time it may take.
+
+    Raises:
+        ValueError: the URL, the key or a limit cannot be right.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        champion: str | None = None,
+        key: str | None = None,
+        route: str = "default",
+        state_dir: str | os.PathLike[str] | None = None,
+        spool_dir: str | os.PathLike[str] | None = None,
+        ca_file: str | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._model = model
+        self._champion = champion
+        self._route = route
+        self._limits = limits = limits or Limits()
+        self._pinned = os.environ.get("PENSTOCK_PIN") or None
+        folder = state_dir or os.environ.get("PENSTOCK_CLIENT_DIR") or claims.default_folder()
+        self._folder = Path(folder)
+        self._spool_folder = None if spool_dir is None else Path(spool_dir)
+        self._connect = partial(
+            Transport, self._url, key=key, timeout_s=limits.timeout_s, ca_file=ca_file
+        )
+        self._begin()
+        _OPEN.add(self)
+
+    def _begin(self) -> None:
+        """Empty, with no thread and no file: both come with the first request."""
+        limits, scope = self._limits, claims.scope_of(self._url, self._model)
+        self._closed = False
+        self._ids = Ids()
+        self._tolls = Tolls()
+        self._notices = Notices(every_s=limits.report_s)
+        self._counts = Counts(self._folder, scope)
+        self._buffer = Buffer(
+            limit_bytes=limits.buffer_bytes,
+            batch_bytes=limits.batch_bytes,
+            batch_events=limits.batch_events,
+        )
+        self._spool = None
+        if self._spool_folder is not None:
+            self._spool = Spool(
+                self._spool_folder,
+                scope,
+                limit_bytes=limits.spool_bytes,
+                batch_events=limits.batch_events,
+            )
+        parts = Parts(
+            self._buffer, self._counts, self._connect(), self._spool, self._notices, self._tolls
+        )
+        self._sender = Sender(
+            parts, limits, folder=self._folder, scope=scope, before_start=self._join_worker_exit
+        )
+
+    def assign(
+        self,
+        unit_id: str | None = None,
+        *,
+        tags: Mapping[str, str] | None = None,
+        champion: str | None = None,
+    ) -> Assignment:
+        """The version that answers this request, counted before the model runs.
+
+        Args:
+            unit_id: what is randomised and analysed, such as an account; none: this request.
+            tags: slices and scopes that the request belongs to.
+            champion: the version to use when nothing else is decided, instead of the client's.
+        """
+        version = self._pinned or champion or self._champion
+        if version is None:
+            self._invalid(ValueError("assign needs a champion, here or in the client"))
+        try:
+            unit_id = None if unit_id is None else str(unit_id)
+            pairs = tuple(tags.items()) if tags else ()
+            prediction_id = self._ids.new(unit_id)
+        except Exception as error:  # a unit that is no text, tags that are no mapping
+            self._invalid(error)
+            unit_id, pairs, prediction_id = None, (), self._ids.new()
+        assignment = Assignment(
+            prediction_id=prediction_id,
+            version=version or "unknown",
+            arm="champion",
+            route=self._route,
+            unit_id=unit_id,
+            tags=pairs,
+        )
+        try:
+            if tally := self._tally(assignment):
+                tally.assign()
+                self._sender.counted()
+        except Exception as error:
+            self._invalid(error)
+        return assignment
+
+    def record(
+        self,
+        assignment: Assignment,
+        *,
+        label: str | int | None = None,
+        score: Number | None = None,
+        scores: Mapping[str, Number] | None = None,
+        threshold: Number | None = None,
+        scenario: str | None = None,
+        value: Number | None = None,
+        text: str | None = None,
+        boxes: Iterable[Mapping[str, Any]] | None = None,
+        image: Mapping[str, int] | None = None,
+        error: tuple[str, str] | None = None,
+        features: Mapping[str, Any] | None = None,
+        inputs: Iterable[Mapping[str, Any]] | None = None,
+        latency_ms: Number | None = None,
+        queue_ms: Number | None = None,
+        role: str = "live",
+        version: str | None = None,
+        join_key: str | None = None,
+        traceparent: str | None = None,
+        sample_rate: Number | None = None,
+        time_ms: int | None = None,
+    ) -> None:
+        """What a version answered is on its way, its values as they are now.
+
+        Args:
+            label, score, scores, threshold, scenario: a class, and how sure the model is.
+            value: a number. text: a text. boxes, image: detected objects.
+            error: type and message, instead of an answer, when the model failed.
+            features: what the model saw; NaN counts as missing.
+            latency_ms, queue_ms: of the model alone, and before it.
+            role: `live` (acted on), `shadow`, or `proposed` (a person has to confirm).
+            version: who answered, if it was not the assigned version.
+            join_key: what a late label will know, such as an order number.
+            sample_rate: the share of requests that this service records, if not all.
+            time_ms: when it answered, ms UTC; now by default.
+        """
+        try:
+            now_ms = time.time_ns() // 1_000_000
+            output, failure = None, None
+            if error is None:
+                output = events.Output(
+                    events.as_label(label), score, scores, threshold, scenario, value, text, boxes,
+                    image,
+                )  # fmt: skip
+                if output == _NOTHING:
+                    raise ValueError("an answer needs a label, score, scores, value, text or boxes")
+                events.check_output(output)
+            else:
+                failure = events.Failure(error[0], error[1])
+            if features is not None:
+                events.check_features(features)
+            events.check_number("latency_ms", latency_ms)
+            line = events.encode(
+                events.Prediction(
+                    self._model,
+                    assignment.prediction_id,
+                    now_ms if time_ms is None else time_ms,
+                    version or assignment.version,
+                    assignment.route,
+                    role,
+                    assignment.arm,
+                    assignment.route_version,
+                    assignment.unit_id,
+                    join_key,
+                    output,
+                    failure,
+                    latency_ms,
+                    queue_ms,
+                    features,
+                    inputs,
+                    dict(assignment.tags) or None,
+                    traceparent,
+                    sample_rate,
+                )
+            )
+            tally = None
+            if role == "live" and (tally := self._tally(assignment)):
+                tally.answer()
+            self._put(assignment.prediction_id, line, tally)
+        except Exception as raised:
+            self._invalid(raised)
+
+    def predicting(self, assignment: Assignment, **fields: Any) -> Predicting:
+        """A block that records what the model answers or raises in it, and how long it took.
+
+        `fields` are those of `record` that are known before the model runs.
+        """
+        predicting = Predicting(partial(self.record, assignment))
+        predicting.saw(**fields)
+        return predicting
+
+    def label(
+        self,
+        *,
+        prediction_id: str | None = None,
+        join_key: str | None = None,
+        label: str | int | None = None,
+        value: Number | None = None,
+        text: str | None = None,
+        boxes: Iterable[Mapping[str, Any]] | None = None,
+        source: str = "outcome",
+        label_id: str | None = None,
+        by_kind: str | None = None,
+        by: str | None = None,
+        confidence: Number | None = None,
+        explanation: str | None = None,
+        supersedes: str | None = None,
+        time_ms: int | None = None,
+    ) -> None:
+        """The truth about a request is on its way.
+
+        Give `label_id` where the truth has an id of its own, so that reading it twice counts once.
+        With `supersedes` and no truth, the label of that id is taken back.
+        """
+        try:
+            if label is None and value is None and text is None and boxes is None is supersedes:
+                raise ValueError("a label needs a label, value, text or boxes, or supersedes")
+            events.check_number("value", value)
+            if boxes is not None:
+                events.check_boxes(boxes)
+            line = events.encode(
+                events.Label(
+                    self._model,
+                    label_id or self._ids.new(),
+                    source,
+                    time.time_ns() // 1_000_000 if time_ms is None else time_ms,
+                    prediction_id,
+                    join_key,
+                    events.as_label(label),
+                    value,
+                    text,
+                    boxes,
+                    by_kind,
+                    by,
+                    confidence,
+                    explanation,
+                    supersedes,
+                )
+            )
+            self._put(_first_given(prediction_id, join_key), line)
+        except Exception as raised:
+            self._invalid(raised)
+
+    def feedback(
+        self,
+        name: str,
+        *,
+        value: Number | None = None,
+        label: str | int | None = None,
+        prediction_id: str | None = None,
+        join_key: str | None = None,
+        unit_id: str | None = None,
+        route: str | None = None,
+        feedback_id: str | None = None,
+        supersedes: str | None = None,
+        time_ms: int | None = None,
+    ) -> None:
+        """What a user said about a request, or what a unit did, is on its way.
+
+        Feedback about a unit goes to the client's route unless another is named.
+        """
+        try:
+            events.check_number("value", value)
+            by_unit = prediction_id is None and join_key is None
+            line = events.encode(
+                events.Feedback(
+                    self._model,
+                    feedback_id or self._ids.new(),
+                    name,
+                    time.time_ns() // 1_000_000 if time_ms is None else time_ms,
+                    value,
+                    events.as_label(label),
+                    prediction_id,
+                    join_key,
+                    unit_id,
+                    route or (self._route if by_unit else None),
+                    supersedes,
+                )
+            )
+            self._put(_first_given(prediction_id, join_key, unit_id), line)
+        except Exception as raised:
+            self._invalid(raised)
+
+    def outcome_missing(
+        self,
+        prediction_id: str,
+        *,
+        source: str = "outcome",
+        reason: str | None = None,
+        join_key: str | None = None,
+        time_ms: int | None = None,
+    ) -> None:
+        """No label of this source will ever come: abandoned, censored, opted_out or lost."""
+        try:
+            now_ms = time.time_ns() // 1_000_000 if time_ms is None else time_ms
+            line = events.encode(
+                events.OutcomeMissing(self._model, prediction_id, source, now_ms, reason, join_key)
+            )
+            self._put(prediction_id, line)
+        except Exception as raised:
+            self._invalid(raised)
+
+    def stats(self) -> Stats:
+        """What became of the events so far."""
+        tolls, buffer = self._tolls, self._buffer
+        return Stats(
+            recorded=tolls["recorded"],
+            invalid=tolls["invalid"],
+            accepted=tolls["accepted"],
+            duplicate=tolls["duplicate"],
+            rejected=tolls["rejected"],
+            dropped=buffer.dropped + tolls["dropped at exit"],
+            waiting=len(buffer),
+            waiting_bytes=buffer.waiting_bytes,
+            spooled_bytes=self._spool.waiting_bytes if self._spool else 0,
+            requests=tolls["requests"],
+            failures=tolls["failures"],
+            kept_share=buffer.kept_share,
+            counts_lasting=self._counts.lasting,
+            last_fault=self._notices.last,
+        )
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Everything recorded before is settled with the server, or `timeout_s` has passed.
+
+        This is the one call that waits; from asyncio: `await asyncio.to_thread(client.flush)`.
+        """
+        return self._sender.flush(timeout_s)
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """What is left is sent, spooled, or counted as dropped; later events are dropped.
+
+        Waits for at most `timeout_s` (default `Limits.exit_s`); the end of the process calls it.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        _OPEN.discard(self)
+        self._sender.close(self._limits.exit_s if timeout_s is None else timeout_s)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _tally(self, assignment: Assignment) -> Tally | None:
+        minute_ms = minute_of(assignment.prediction_id, now_ms=time.time_ns() // 1_000_000)
+        return self._counts.tally(
+            Key(
+                minute_ms, self._model, assignment.route, assignment.route_version, assignment.arm
+            )
+        )  # fmt: skip
+
+    def _put(self, owner: str, line: bytes, tally: Tally | None = None) -> None:
+        self._tolls.add("recorded")
+        if self._closed:
+            self._tolls.add("dropped at exit")
+            return
+        ready = self._buffer.put(Entry(lot_of(owner), line, tally))
+        self._sender.recorded(ready=ready)
+
+    def _invalid(self, error: Exception) -> None:
+        self._tolls.add("invalid")
+        try:
+            self._notices.note("event invalid", f"{type(error).__name__}: {error}"[:300])
+        except Exception:  # an error whose text raises
+            self._notices.note("event invalid", type(error).__name__)
+
+    def _join_worker_exit(self) -> None:
+        """A worker of multiprocessing ends without `atexit`; its own exit will close the client."""
+        workers = sys.modules.get("multiprocessing.process")
+        if workers is not None and workers.parent_process() is not None:
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self.close, exitpriority=10)
+
+    def _begin_in_child(self) -> None:
+        self._sender.abandon()
+        self._begin()
+
+
+def _first_given(*keys: str | None) -> str:
+    """The id that decides with whom an event is kept or dropped."""
+    for key in keys:
+        if key is not None:
+            return key
+    raise ValueError("it needs a prediction_id, a join_key or a unit_id")
+
+
+def _close_all() -> None:
+    for client in list(_OPEN):
+        client.close()
+
+
+def _begin_in_children() -> None:
+    IMPORTING.release()
+    for client in list(_OPEN):
+        client._begin_in_child()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=IMPORTING.acquire,
+        after_in_parent=IMPORTING.release,
+        after_in_child=_begin_in_children,
+    )
