@@ -1,0 +1,169 @@
+"""What a command prints: data on stdout in the format asked for, talk on stderr.
+
+Text that came from outside may hold control and bidi characters that move a terminal's cursor
+or reorder a line; they are printed as escapes.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import click
+
+from streams.errors import Error
+
+FORMATS = ("table", "json", "jsonl")
+# Controls, and the invisible characters that reorder, join or hide what stands around them.
+_UNSAFE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    r"\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+class Output:
+    """Where and how this run prints; the shared options of `penstock.cli.base` set it."""
+
+    def __init__(self, *, format: str = "table") -> None:
+        self.format = format
+        self.quiet = False
+        self.yes = False
+        self.color: bool | None = None  # None lets click ask the terminal
+
+    def rows(self, items: Iterable[Any], columns: Sequence[str]) -> None:
+        """A list: a table with these columns, or every field as JSON; an empty one is `[]`."""
+        plain = [_plain(item) for item in items]
+        if self.format == "json":
+            self._json(plain)
+        elif self.format == "jsonl":
+            for row in plain:
+                self.line(row)
+        elif not plain:
+            self.say("nothing to show")
+        else:
+            self._table(plain, columns)
+
+    def item(self, item: Any) -> None:
+        """One thing: its fields below each other, or one JSON object."""
+        plain = _plain(item)
+        if self.format == "table":
+            width = max(map(len, plain), default=0)
+            for name, value in plain.items():
+                self._out(f"{name:<{width}}  {shown(name, value)}")
+        elif self.format == "json":
+            self._json(plain)
+        else:
+            self.line(plain)
+
+    def line(self, item: Any, text: str | None = None) -> None:
+        """One line of a stream: `text` in a table, else one JSON object (json streams as jsonl)."""
+        if self.format == "table" and text is not None:
+            self._out(escaped(text))
+        else:
+            self._out(_compact(_plain(item)))
+
+    def say(self, text: str) -> None:
+        """Talk: it goes to stderr and is not heard with -q."""
+        if not self.quiet:
+            self._out(escaped(text), stream=sys.stderr)
+
+    def fail(self, error: Error, code: int) -> None:
+        """The error, its cause and the next step, on stderr; one JSON object for a program."""
+        if self.format != "table":
+            said = {"error": error.message, "why": error.why, "next": error.fix, "exit_code": code}
+            self._out(_compact(said), stream=sys.stderr)
+            return
+        head = click.style("error:", fg="red", bold=True)
+        self._out(f"{head} {escaped(error.message)}", stream=sys.stderr)
+        for name, text in (("why: ", error.why), ("next:", error.fix)):
+            if text:
+                self._out(f"{name}  {escaped(text)}", stream=sys.stderr)
+
+    def agreed(self, question: str) -> bool:
+        """Whether to act: -y, or a yes on a terminal; a pipe without -y is a no."""
+        if self.yes:
+            return True
+        if not sys.stdin.isatty():
+            self.say(f"{question} Say -y to go on without a terminal.")
+            return False
+        return click.confirm(escaped(question), err=True)
+
+    def _table(self, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
+        cells = [[shown(name, row.get(name)) for name in columns] for row in rows]
+        heads = [name.removesuffix("_ms").replace("_", " ").upper() for name in columns]
+        widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+        right = [all(isinstance(row.get(name), int | float) for row in rows)
+                 and not name.endswith("_ms") for name in columns]  # fmt: skip
+        for line in (heads, *cells):
+            parts = [
+                text.rjust(width) if to_right else text.ljust(width)
+                for text, width, to_right in zip(line, widths, right, strict=True)
+            ]
+            self._out("  ".join(parts).rstrip())
+
+    def _json(self, plain: Any) -> None:
+        import msgspec
+
+        self._out(_safe_json(msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()))
+
+    def _out(self, text: str, *, stream: TextIO | None = None) -> None:
+        click.echo(text, file=stream, color=self.color)
+
+
+def escaped(text: str) -> str:
+    """`text` with everything that could move a cursor or reorder a line written as an escape."""
+    return _UNSAFE.sub(lambda match: _escape(match[0]), text)
+
+
+def shown(name: str, value: Any) -> str:
+    """A value in a table: times as UTC, lists joined, nothing as a dash."""
+    text = ""
+    match value:
+        case None | "" | [] | {}:
+            text = "-"
+        case bool():
+            text = "yes" if value else "no"
+        case int() if name.endswith("_ms") and value > 10**11:
+            text = utc(value)
+        case float():
+            text = f"{value:g}"
+        case list() if all(isinstance(part, str) for part in value):
+            text = ", ".join(value)
+        case list() | dict():
+            text = _compact(value)
+        case _:
+            text = str(value)
+    return escaped(text)
+
+
+def utc(ms: int) -> str:
+    """2026-11-21 08:15:00 UTC."""
+    return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _plain(item: Any) -> Any:
+    import msgspec
+
+    return dict(item) if isinstance(item, Mapping) else msgspec.to_builtins(item)
+
+
+def _compact(plain: Any) -> str:
+    import msgspec
+
+    return _safe_json(msgspec.json.encode(plain).decode())
+
+
+def _safe_json(text: str) -> str:
+    """JSON that prints safely and still means the same; line ends of the layout stay."""
+    return _UNSAFE.sub(lambda m: "\n" if m[0] == "\n" else _json_escape(m[0]), text)
+
+
+def _escape(character: str) -> str:
+    known = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    return known.get(character) or character.encode("unicode_escape", "replace").decode()
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[k : k + 4]}" for k in range(0, len(units), 4))

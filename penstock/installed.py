@@ -1,0 +1,34 @@
+"""What is installed: versions, and the extras that are there."""
+
+import importlib.metadata
+import platform
+import sqlite3
+from importlib.util import find_spec
+
+EXTRAS = {
+    "parquet": "pyarrow",
+    "postgres": "psycopg",
+    "kafka": "kafka",
+    "faust": "faust",
+    "audit": "datasketch",
+    "evidently": "evidently",
+    "torch": "torch",
+    "grafana": "grafana_api",
+    "demo": "skl2onnx",
+}
+"""Extra to the module that it brings."""
+
+
+def versions() -> dict[str, str]:
+    """The versions that a report of a fault needs."""
+    return {
+        "penstock": importlib.metadata.version("penstock"),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "extras": ", ".join(extras()),
+    }
+
+
+def extras() -> list[str]:
+    """The extras whose module can be imported."""
+    return [extra for extra, module in EXTRAS.items() if find_spec(module) is not None]
