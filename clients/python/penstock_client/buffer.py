@@ -63,6 +63,7 @@ class Buffer:
         self._limit_bytes = limit_bytes
         self._batch_bytes = batch_bytes
         self._batch_events = batch_events
+        self._segment_entries = min(_SEGMENT_ENTRIES, batch_events)
         # Re-entrant: a signal handler or a finaliser may record in the middle of a record.
         self._lock = RLock()
         self._segments: deque[_Segment] = deque()
@@ -162,7 +163,7 @@ class Buffer:
         cost = len(entry.line) + OVERHEAD_BYTES
         if (
             not segments
-            or len(segments[-1].entries) >= min(_SEGMENT_ENTRIES, self._batch_events)
+            or len(segments[-1].entries) >= self._segment_entries
             or segments[-1].bytes + cost > _SEGMENT_BYTES
         ):
             segments.append(_Segment())
@@ -195,7 +196,7 @@ class Buffer:
         before = self._segments[self._cursor - 1] if self._cursor else None
         if (
             before
-            and len(before.entries) + len(segment.entries) <= _SEGMENT_ENTRIES
+            and len(before.entries) + len(segment.entries) <= self._segment_entries
             and before.bytes + segment.bytes <= _SEGMENT_BYTES
         ):
             before.entries += segment.entries

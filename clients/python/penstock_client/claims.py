@@ -7,7 +7,6 @@ lock is free was left behind, and the next process may adopt it. Where there are
 
 import os
 import stat
-import tempfile
 from hashlib import blake2b
 from pathlib import Path
 
@@ -25,9 +24,12 @@ def scope_of(url: str, model: str) -> str:
 def default_folder() -> Path:
     """Shared memory where there is some, so that a slow disk can never stop a counter."""
     owner = os.getuid() if hasattr(os, "getuid") else "user"
-    shared = Path("/dev/shm")  # noqa: S108  # the folder in it is checked to be ours alone
-    root = shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
-    return root / f"penstock-client-{owner}"
+    root = "/dev/shm"  # noqa: S108  # the folder in it is checked to be ours alone
+    if not os.access(root, os.W_OK):
+        from tempfile import gettempdir  # not needed on most machines, and slow to import
+
+        root = gettempdir()
+    return Path(root, f"penstock-client-{owner}")
 
 
 def prepare(folder: Path) -> None:

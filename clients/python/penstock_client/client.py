@@ -134,7 +134,7 @@ class Client:
             tags=pairs,
         )
         try:
-            if tally := self._tally(assignment):
+            if tally := self._tally(assignment, now_ms=time.time_ns() // 1_000_000):
                 tally.assign()
                 self._sender.counted()
         except Exception as error:
@@ -220,7 +220,7 @@ class Client:
                 )
             )
             tally = None
-            if role == "live" and (tally := self._tally(assignment)):
+            if role == "live" and (tally := self._tally(assignment, now_ms=now_ms)):
                 tally.answer()
             self._put(assignment.prediction_id, line, tally)
         except Exception as raised:
@@ -390,13 +390,11 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _tally(self, assignment: Assignment) -> Tally | None:
-        minute_ms = minute_of(assignment.prediction_id, now_ms=time.time_ns() // 1_000_000)
+    def _tally(self, given: Assignment, *, now_ms: int) -> Tally | None:
+        minute_ms = minute_of(given.prediction_id, now_ms=now_ms)
         return self._counts.tally(
-            Key(
-                minute_ms, self._model, assignment.route, assignment.route_version, assignment.arm
-            )
-        )  # fmt: skip
+            Key(minute_ms, self._model, given.route, given.route_version, given.arm)
+        )
 
     def _put(self, owner: str, line: bytes, tally: Tally | None = None) -> None:
         self._tolls.add("recorded")

@@ -100,11 +100,6 @@ class Sheet:
         """Its counts outlive the process."""
         return self._path is not None
 
-    def tally(self, key: Key) -> Tally | None:
-        """The tally of `key`, new or known; None when the sheet is full."""
-        found = self._tallies.get(key)
-        return found or self._append(key)
-
     def add(self, tally: Tally, cell: int) -> None:
         """One counter is one higher, unless the sheet is closed."""
         with self._lock:
@@ -157,7 +152,8 @@ class Sheet:
         if self._descriptor is not None:
             os.close(self._descriptor)
 
-    def _append(self, key: Key) -> Tally | None:
+    def tally(self, key: Key) -> Tally | None:
+        """The tally of `key`, new or known; None when the sheet is full."""
         name = msgspec.json.encode(key)
         size = _KEY + -(-len(name) // 8)
         with self._lock:
@@ -183,16 +179,21 @@ class Counts:
         self._scope = scope
         self._lock = RLock()
         self._sheets: list[Sheet] = []
+        self._known: dict[Key, Tally] = {}  # those of the last sheet
         self._closed = False
         self.fault: str | None = None  # why counts are kept in memory, if they are
 
     def tally(self, key: Key) -> Tally | None:
         """The tally of `key`; None only after close."""
+        if found := self._known.get(key):
+            return found
         with self._lock:
             if self._closed:
                 return None
             if self._sheets and (found := self._sheets[-1].tally(key)):
+                self._known[key] = found
                 return found
+            self._known = {}
             if len(self._sheets) > 1:
                 self._sheets.pop(0).close(keep=True)  # left for adoption, by ourselves too
             self._sheets.append(self._new_sheet())
@@ -216,6 +217,7 @@ class Counts:
         """Files whose counts have all been sent are gone; others wait for the next process."""
         with self._lock:
             self._closed = True
+            self._known = {}
             for sheet in self._sheets:
                 sheet.close(keep=keep or sheet.is_changed)
 

@@ -23,17 +23,18 @@ class Ids:
 
     def new(self, unit_id: str | None = None) -> str:
         """An id of this millisecond that carries the lot of `unit_id`, or a random one."""
-        noise = int.from_bytes(os.urandom(8), "big")
-        lot = noise >> 48 if unit_id is None else _hashed(unit_id)
+        noise = int.from_bytes(os.urandom(10), "big")
+        lot = noise >> 64 if unit_id is None else _hashed(unit_id)
         # A tick is 48 bits of milliseconds and 12 bits of counter: one more than the last when
         # the clock stands still or steps back, and a full counter carries into the milliseconds.
         tick = (time.time_ns() // 1_000_000) << 12 | (noise & 0x7FF)
         with self._lock:
             self._last_tick = tick = max(tick, self._last_tick + 1)
-        high = (tick >> 12) << 16 | 0x7000 | (tick & 0xFFF)
-        low = 0x8000 << 48 | (noise >> 34 & 0x3FFF) << 48 | lot << 32 | (noise >> 2 & 0xFFFFFFFF)
-        text = f"{high << 64 | low:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        ms = tick >> 12
+        return (
+            f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{tick & 0xFFF:03x}"
+            f"-{0x8000 | noise >> 43 & 0x3FFF:04x}-{lot:04x}{noise >> 11 & 0xFFFFFFFF:08x}"
+        )
 
 
 def lot_of(key: str) -> int:

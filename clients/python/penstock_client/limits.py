@@ -1,10 +1,9 @@
 """How much the client may take: memory, disk, time."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The bounds that a client keeps; the defaults suit a service with 5,000 answers a second."""
 
     flush_ms: int = 50  # how long a recorded event waits for company
@@ -21,9 +20,9 @@ class Limits:
     report_s: float = 60.0  # the shortest time between two log lines of one kind
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not value > 0:
-                raise ValueError(f"{name} is {value}; must be more than 0")
+        for name in self.__struct_fields__:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; must be more than 0")
         if self.batch_events > 1000 or self.batch_bytes > 512 * 1024:
             raise ValueError("the server takes at most 1,000 events and 1 MiB in a request")
         if self.backoff_min_s > self.backoff_max_s:

@@ -89,8 +89,12 @@ class Sender:
         elif self._wake_at_count:
             self._wake.set()
 
-    def flush(self, timeout_s: float) -> bool:
-        """Everything recorded so far is settled, within `timeout_s`, or false."""
+    def flush(self, timeout_s: float, *, once: bool = False) -> bool:
+        """Everything recorded so far is settled, within `timeout_s`, or false.
+
+        With `once`, the first request that fails ends it: the process wants to end.
+        """
+        failures = self._tolls["failures"]
         deadline_s = time.monotonic() + timeout_s
         self._urgent = True
         if not self._is_done():
@@ -99,7 +103,7 @@ class Sender:
         with self._settled:
             while not self._is_done():
                 left_s = deadline_s - time.monotonic()
-                if left_s <= 0:
+                if left_s <= 0 or (once and self._tolls["failures"] > failures):
                     break
                 self._settled.wait(min(left_s, 0.05))
         self._urgent = False
@@ -107,7 +111,7 @@ class Sender:
 
     def close(self, timeout_s: float) -> None:
         """What can be sent in `timeout_s` is sent; the rest is spooled, or dropped and counted."""
-        self.flush(timeout_s)
+        self.flush(timeout_s, once=True)
         with self._handover:  # from here on the thread settles nothing
             self._closed = True
             left = self._in_flight + self._buffer.drain()
