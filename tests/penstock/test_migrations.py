@@ -1,0 +1,126 @@
+"""Migrations: one line of them, and they make exactly the tables that the code declares."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent, indent
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from penstock import migrations
+from penstock.migrations import VERSION_TABLE, scripts, status, upgrade
+from streams.db.engine import reading, writing
+from streams.db.metadata import metadata
+from streams.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+def differences(engine) -> list:
+    """What the database lacks or has too much against the declared tables."""
+    with reading(engine) as connection:
+        opts = {"version_table": VERSION_TABLE, "compare_server_default": True}
+        return compare_metadata(MigrationContext.configure(connection, opts=opts), metadata)
+
+
+def test_there_is_one_line_of_migrations_numbered_without_a_hole():
+    line = [script.revision for script in scripts().walk_revisions()]
+
+    assert len(scripts().get_heads()) == 1
+    assert sorted(line) == [f"{number:04}" for number in range(1, len(line) + 1)]
+
+
+def test_an_empty_database_gets_exactly_the_declared_tables(engine, database_url):
+    before = status(database_url)
+    after = upgrade(database_url)
+
+    assert differences(engine) == []
+    assert (before.current, after.pending) == (None, ())
+    assert before.pending[-1] == after.current == after.head
+
+
+def test_upgrading_again_changes_nothing(database_url):
+    first = upgrade(database_url)
+
+    assert upgrade(database_url) == first == status(database_url)
+
+
+def test_two_processes_that_upgrade_at_once_both_succeed(engine, database_url):
+    command = "import sys; from penstock.migrations import upgrade; upgrade(sys.argv[1])"
+
+    both = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", command, database_url], cwd=ROOT)
+        for _ in range(2)
+    ]
+
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert differences(engine) == []
+
+
+def test_the_schema_of_a_newer_release_is_refused_and_stays_as_it_is(engine, database_url):
+    upgrade(database_url)
+    with writing(engine) as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+
+    for asked in (status, upgrade):
+        with pytest.raises(ConfigError, match="9999"):
+            asked(database_url)
+
+    with reading(engine) as connection:
+        found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one()
+    assert found == "9999"
+
+
+@pytest.fixture
+def own_line(tmp_path, monkeypatch):
+    """Writes migrations of a line of its own; the number is the place in it."""
+    folder = tmp_path / "migrations"
+    (folder / "versions").mkdir(parents=True)
+    for file in ("env.py", "script.py.mako"):
+        shutil.copy(Path(migrations.__file__).parent / file, folder)
+    monkeypatch.setattr(migrations, "_FOLDER", folder)
+
+    def write(*bodies: str) -> None:
+        before = None
+        for number, body in enumerate(bodies, 1):
+            head = f"from alembic import op\nrevision = '{number:04}'\ndown_revision = {before!r}\n"
+            steps = indent(dedent(body), "    ")
+            target = folder / "versions" / f"{number:04}_step.py"
+            target.write_text(f"{head}def upgrade():\n{steps}\n")
+            before = f"{number:04}"
+
+    return write
+
+
+def test_an_upgrade_that_fails_has_changed_nothing(own_line, engine, database_url):
+    own_line("op.execute('CREATE TABLE first (a INTEGER)')", "op.execute('SELECT 1'); 1 / 0")
+
+    with pytest.raises(ZeroDivisionError):
+        upgrade(database_url)
+
+    with reading(engine) as connection:
+        assert engine.dialect.get_table_names(connection) == []
+
+
+def test_rebuilding_a_table_keeps_the_rows_that_point_to_it(own_line, engine, database_url):
+    own_line(
+        """
+        op.execute("CREATE TABLE parent (a INTEGER PRIMARY KEY, b INTEGER)")
+        op.execute("CREATE TABLE child (a INTEGER REFERENCES parent (a) ON DELETE CASCADE)")
+        op.execute("INSERT INTO parent VALUES (1, 1)")
+        op.execute("INSERT INTO child VALUES (1)")
+        """,
+        """
+        with op.batch_alter_table("parent") as batch:
+            batch.alter_column("b", nullable=False)
+        """,
+    )
+
+    upgrade(database_url)
+
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT a FROM child")).scalars().all() == [1]
