@@ -188,7 +188,7 @@ def _one_by_one(
             decoded.lines.append(plain)
             indexes.append(index)
         else:
-            decoded.bad.append(Bad(index, fault, _id_of(event), line[:MAX_RAW_BYTES]))
+            decoded.bad.append(Bad(index, fault, id_of(event), line[:MAX_RAW_BYTES]))
     decoded.indexes = indexes
     return decoded
 
@@ -271,7 +271,8 @@ def _outside_fault(event: AnyEvent) -> Fault | None:
     return rule_fault(event)
 
 
-def _id_of(event: AnyEvent | None) -> str:
+def id_of(event: AnyEvent | None) -> str:
+    """The id that its sender knows an event by, or an empty string."""
     for field in ("prediction_id", "label_id", "feedback_id", "instance"):
         value = getattr(event, field, None)
         if value:

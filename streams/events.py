@@ -336,6 +336,17 @@ def _label_fault(event: Label) -> Fault | None:
     return None
 
 
+def routing_key(event: AnyEvent) -> str:
+    """What decides, with the model, which partition `event` goes to."""
+    match event:
+        case Assigned():
+            return event.instance
+        case Feedback():
+            return event.join_key or event.prediction_id or event.unit_id or ""
+        case _:
+            return event.join_key or event.prediction_id or ""
+
+
 def time_ms(time: int | datetime) -> int:
     """Milliseconds UTC of an event's time."""
     if isinstance(time, int):

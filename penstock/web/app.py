@@ -1,0 +1,135 @@
+"""The web application, from its parts: nothing here is global, so a test can have many."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from sqlalchemy import Engine
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from penstock.settings import Settings
+from penstock.web import health, ingest, metrics, pipe, problems
+from penstock.web.auth import Door
+from penstock.web.regroup import Regrouper
+from penstock.web.watch import Watch
+from streams.errors import Error
+from streams.keys import KeyRing
+from streams.logs.base import Log
+from streams.logs.group_commit import GroupCommit
+
+TOPIC = "events"
+CONSUMER = "intake"
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def create_app(
+    *,
+    settings: Settings,
+    log: Log,
+    commits: GroupCommit,
+    engine: Engine,
+    checks: Mapping[str, health.Check],
+) -> FastAPI:
+    """An app that takes events into `log`, through `commits`.
+
+    Args:
+        engine: the results, whose positions tell how far intake is behind and which hold the keys.
+        checks: what must hold besides the log, the disk and the results to be ready, by name.
+    """
+    keys = KeyRing(engine)
+    figures = metrics.Metrics()
+    regrouper = Regrouper(commits, TOPIC)
+    watch = Watch(
+        settings=settings,
+        log=log,
+        engine=engine,
+        keys=keys,
+        topic=TOPIC,
+        consumer=CONSUMER,
+        record_bytes=lambda: regrouper.bytes / regrouper.records if regrouper.records else 0.0,
+    )
+    intake = ingest.Ingest(
+        settings=settings,
+        keys=keys,
+        watch=watch,
+        regrouper=regrouper,
+        metrics=figures,
+        partitions=log.state(TOPIC).partitions,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        watch.start()
+        yield
+        watch.stop()
+        intake.close()
+        _save_use(keys)
+
+    app = FastAPI(
+        title="Penstock",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    health.install(app, watch, checks)
+    metrics.install(app, figures, watch, regrouper)
+    ingest.install(app, intake)
+    pipe.install(app, figures, watch)
+    _describe(app)
+    app.add_middleware(Door, names=_names(settings))
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+class SecurityHeaders:
+    """Every answer carries the headers, those of a refusal or a failure too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def _names(settings: Settings) -> list[str]:
+    """Host names that are ours besides those of the loopback."""
+    given = [name.strip() for name in settings.allowed_hosts.split(",")]
+    return [name for name in (*given, settings.host) if name]
+
+
+def _describe(app: FastAPI) -> None:
+    """`/openapi.json` holds the schemas of our own structs."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schemas = described().setdefault("components", {}).setdefault("schemas", {})
+            schemas.update(ingest.schemas(), Problem=problems.SCHEMA)
+        return described()
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _save_use(keys: KeyRing) -> None:
+    try:
+        keys.save_use()
+    except Error:
+        return  # when a key was last used is worth no delay at the end

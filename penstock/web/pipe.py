@@ -1,0 +1,35 @@
+"""`GET /v1/pipe`: how events flow through this installation now."""
+
+import msgspec
+from fastapi import FastAPI, Response
+
+from penstock.web.metrics import Metrics
+from penstock.web.watch import Watch
+
+
+class Pipe(msgspec.Struct, frozen=True):
+    """Since this process started, and as of the last look at the log and the results."""
+
+    accepted: int
+    rejected: int
+    lag_records: dict[str, int]  # by partition
+    backlog_bytes: int  # about
+    taking: bool
+    why_not: str
+
+
+def install(app: FastAPI, metrics: Metrics, watch: Watch) -> None:
+    """`GET /v1/pipe` answers."""
+
+    @app.get("/v1/pipe", summary="How events flow", tags=["events"])
+    async def pipe() -> Response:
+        refusal = watch.refusal()
+        answer = Pipe(
+            accepted=metrics.accepted_count,
+            rejected=metrics.rejected_count,
+            lag_records={str(p): n for p, n in sorted(watch.seen.lag.items())},
+            backlog_bytes=watch.backlog_bytes(),
+            taking=refusal is None,
+            why_not="" if refusal is None else refusal.detail,
+        )
+        return Response(msgspec.json.encode(answer), media_type="application/json")

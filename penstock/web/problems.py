@@ -1,0 +1,275 @@
+"""Every refusal of the HTTP API: RFC 9457 problem documents, each with a page of its own.
+
+The `type` of a problem is the path of its page, `/problems/<slug>`, which says why it happens
+and what to do. Details never carry a secret or more of what was sent than a name.
+"""
+
+import html
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from streams.errors import Error
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What is the same about every problem of one slug."""
+
+    status: int
+    title: str
+    cause: str
+    fix: str
+
+
+KINDS: dict[str, Kind] = {
+    "empty-body": Kind(
+        400,
+        "The body holds no event",
+        "The request had no body, or only white space.",
+        "Send one event, a JSON array or JSON Lines in the body.",
+    ),
+    "unreadable-body": Kind(
+        400,
+        "Nothing in the body is JSON",
+        "Not one event of the body could be read: broken JSON, another encoding than UTF-8, or"
+        " an array that does not end. When a line of JSON Lines is broken, only that line is"
+        " rejected; an array is read as a whole.",
+        "Send UTF-8 JSON without a byte-order mark of another encoding; check where the detail"
+        " points. JSON Lines keep the good lines of a batch.",
+    ),
+    "bad-gzip": Kind(
+        400,
+        "The body is not whole gzip",
+        "Content-Encoding says gzip, but the body is damaged, cut short, or not gzip at all.",
+        "Compress the body again; send it without Content-Encoding if it is not compressed.",
+    ),
+    "key-required": Kind(
+        401,
+        "An API key is required",
+        "No key was sent. Without a key only clients on this machine may send, directly, and only"
+        " while no key was ever made.",
+        "Make a key with `penstock key create` and send it as `Authorization: Bearer ps_...`.",
+    ),
+    "key-unknown": Kind(
+        401,
+        "The API key opens nothing",
+        "The key is misspelt, has expired or was revoked.",
+        "See `penstock key list`; make a new key with `penstock key create`.",
+    ),
+    "not-allowed": Kind(
+        403,
+        "The key lacks the scope",
+        "A key opens what its scopes name: events:write for predictions, feedback,"
+        " outcome-missing and assigned; labels:write for labels and outcome-missing.",
+        "Make a key with the scope that the detail names.",
+    ),
+    "foreign-origin": Kind(
+        403,
+        "A page of another site sent this",
+        "The request changes something and carries the Origin of another site. Browsers are not"
+        " allowed to send here on behalf of other pages.",
+        "Send it from your service instead of from a browser, with an API key.",
+    ),
+    "unknown-host": Kind(
+        403,
+        "This Host name is not served",
+        "The Host header names neither this machine nor a configured name. This stops pages of"
+        " other sites that make their name point at this machine.",
+        "Use http://localhost, or add the name to PENSTOCK_ALLOWED_HOSTS.",
+    ),
+    "not-found": Kind(
+        404, "There is nothing here", "The path does not exist.", "See /openapi.json for all paths."
+    ),
+    "method-not-allowed": Kind(
+        405,
+        "The path does not take this method",
+        "The path exists, but not for this HTTP method.",
+        "Use one of the methods in the Allow header.",
+    ),
+    "slow-body": Kind(
+        408,
+        "The body did not arrive in time",
+        "The body of a request must arrive within 30 seconds.",
+        "Send smaller batches, or compress them with gzip.",
+    ),
+    "body-too-large": Kind(
+        413,
+        "The body is too large",
+        "A body is at most 1 MiB on the wire and 4 MiB after gzip, by default.",
+        "Send less at once: about 500 events is a good batch.",
+    ),
+    "too-many-events": Kind(
+        413,
+        "The batch holds too many events",
+        "A batch is at most 1,000 events, by default.",
+        "Send several batches: about 500 events is a good batch.",
+    ),
+    "unsupported-type": Kind(
+        415,
+        "This content type is not taken",
+        "Events are JSON. Plain text and forms are refused because any page of the web can make"
+        " a browser send them.",
+        "Set Content-Type to application/json, application/x-ndjson,"
+        " application/cloudevents+json or application/cloudevents-batch+json"
+        " (curl: use --json instead of -d).",
+    ),
+    "unsupported-encoding": Kind(
+        415,
+        "This content encoding is not taken",
+        "Bodies are plain or gzip.",
+        "Compress with gzip, or send it plain without Content-Encoding.",
+    ),
+    "too-fast": Kind(
+        429,
+        "The key sends faster than it may",
+        "Each key has a rate, PENSTOCK_KEY_RATE_PER_S, counted in events.",
+        "Wait as long as Retry-After says, then send the same body again.",
+    ),
+    "internal": Kind(
+        500,
+        "Penstock failed",
+        "An error of ours. Nothing that was acknowledged is lost.",
+        "Sending the same events again is safe. Tell us the trace id.",
+    ),
+    "intake-behind": Kind(
+        503,
+        "Too much waits to be counted",
+        "Intake is behind by more than PENSTOCK_HIGH_WATER_BYTES, so no more is taken.",
+        "Wait as long as Retry-After says and send the same body again. If it stays: see whether"
+        " the intake process runs, and /metrics for the lag of each partition.",
+    ),
+    "disk-full": Kind(
+        503,
+        "The disk is nearly full",
+        "Less than PENSTOCK_DISK_RESERVE_BYTES is free. The rest is kept so that decisions, above"
+        " all a rollback, can still be written.",
+        "Free space or add a disk; sending goes on by itself.",
+    ),
+    "log-unavailable": Kind(
+        503,
+        "The log cannot be written",
+        "The disk is slow, full or away, or the broker is. Nothing of this body was kept.",
+        "Wait as long as Retry-After says and send the same body again.",
+    ),
+    "too-busy": Kind(
+        503,
+        "Too many bodies are being read",
+        "The bodies that are being received fill the memory set aside for them.",
+        "Wait as long as Retry-After says and send the same body again; use fewer connections.",
+    ),
+}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "instance", "fix", "trace_id"],
+    "properties": {
+        "status": {"type": "integer"},
+        "errors": {"type": "array", "items": {"type": "object"}},
+        **{
+            name: {"type": "string"}
+            for name in ("type", "title", "detail", "instance", "fix", "trace_id")
+        },
+    },
+}
+STATUS_SLUGS = {404: "not-found", 405: "method-not-allowed"}
+
+
+class Problem(Exception):
+    """The request is refused; `slug` is a key of KINDS."""
+
+    def __init__(
+        self,
+        slug: str,
+        detail: str = "",
+        *,
+        errors: Sequence[Mapping[str, Any]] = (),
+        retry_after_s: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{slug}: {detail}")
+        self.slug = slug
+        self.kind = KINDS[slug]
+        self.detail = detail or self.kind.cause
+        self.errors = errors
+        self.headers = dict(headers or {})
+        if retry_after_s is not None:
+            self.headers["Retry-After"] = str(retry_after_s)
+
+
+def trace_id() -> str:
+    """16 hexadecimal digits that name one refusal in the answer and in our own log."""
+    return secrets.token_hex(8)
+
+
+def respond(problem: Problem, path: str, trace: str) -> Response:
+    """The problem document."""
+    kind = problem.kind
+    body: dict[str, Any] = {
+        "type": f"/problems/{problem.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": problem.detail,
+        "instance": path[:200],
+        "fix": kind.fix,
+        "trace_id": trace,
+    }
+    if problem.errors:
+        body["errors"] = list(problem.errors)
+    return Response(
+        msgspec.json.encode(body), kind.status, problem.headers, media_type=CONTENT_TYPE
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Every refusal of `app` is a problem document, and every problem has its page."""
+
+    @app.exception_handler(Problem)
+    async def refused(request: Request, problem: Problem) -> Response:
+        return respond(problem, request.url.path, trace_id())
+
+    @app.exception_handler(HTTPException)
+    async def by_framework(request: Request, error: HTTPException) -> Response:
+        problem = Problem(
+            STATUS_SLUGS.get(error.status_code, "internal"), headers=error.headers or {}
+        )
+        return respond(problem, request.url.path, trace_id())
+
+    @app.get("/problems", include_in_schema=False)
+    async def index() -> Response:
+        items = "".join(
+            f'<li><a href="/problems/{slug}">{html.escape(kind.title)}</a> ({kind.status})</li>'
+            for slug, kind in KINDS.items()
+        )
+        return _page("Problems", f"<ul>{items}</ul>")
+
+    @app.get("/problems/{slug}", include_in_schema=False)
+    async def explained(slug: str) -> Response:
+        kind = KINDS.get(slug)
+        if kind is None:
+            raise Problem("not-found", "there is no such problem; /problems lists them")
+        return _page(
+            kind.title,
+            f"<p>HTTP status {kind.status}</p>"
+            f"<h2>Cause</h2><p>{html.escape(kind.cause)}</p>"
+            f"<h2>What to do</h2><p>{html.escape(kind.fix)}</p>"
+            '<p><a href="/problems">All problems</a></p>',
+        )
+
+
+def of_error(error: Error, slug: str = "log-unavailable", *, retry_after_s: int = 2) -> Problem:
+    """One of our errors as a problem to retry; its message names no secret."""
+    return Problem(slug, ": ".join(filter(None, (error.message, error.why))),
+                   retry_after_s=retry_after_s)  # fmt: skip
+
+
+def _page(title: str, body: str) -> Response:
+    text = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}'
+        f"</title><h1>{html.escape(title)}</h1>{body}</html>"
+    )
+    return Response(text, media_type="text/html; charset=utf-8")
