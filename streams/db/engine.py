@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from streams.db import sqlite
 from streams.errors import ConfigError, ConflictError, Error, UnavailableError
 
+_URLS = "use sqlite:///<file> or postgresql://<user>@<host>/<database>"
 _READING = "streams_reading"
 _LOST_SQLSTATES = {"40001", "40P01"}  # serialization failure, deadlock
 _AWAY_SQLSTATES = {"25P03"}  # idle in transaction: the server ended the session
@@ -46,9 +47,6 @@ def connect(url: str, *, durable: bool = False, wait_s: float = sqlite.WAIT_S) -
             return _postgresql(parsed, wait_s=wait_s)
         case other:
             raise ConfigError(f"{other!r} is not a database of Penstock's", fix=_URLS)
-
-
-_URLS = "use sqlite:///<file> or postgresql://<user>@<host>/<database>"
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from streams.logs import embedded_file as file
 
 _STEP_BYTES = 1 << 20
+_RECORD_BYTES = 1 << 12
+"""What deleting a record costs besides its bytes, so that a step of small ones is short too."""
 _STEP_PAGES = 64
 _FOR_EVER_MS = 1 << 62
 _FREE_SHARE = 8
@@ -66,7 +68,7 @@ def _delete_oldest(db: sqlite3.Connection, topic_no: int, *, before_ms: int, exc
         _, records, size_before = passed.get(partition, (0, 0, 0))
         passed[partition] = (offset + 1, records + 1, size_before + size)
         excess -= size
-        step += size + 1
+        step += size + _RECORD_BYTES
     for partition, (begin, _, size) in passed.items():
         first = file.rowid(topic_no, partition, 0)
         db.execute("DELETE FROM record WHERE id >= ? AND id < ?", (first, first + begin))
