@@ -5,6 +5,7 @@ Slices keep their slot for ever, because ledger rows store them as a bit mask.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -54,7 +55,7 @@ class Costs(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Term(Struct, frozen=True, forbid_unknown_fields=True, rename={"equals": "is"}):
-    """One condition: a tag or feature equals a value, a feature lies in [from, below), or is missing."""
+    """One condition: a tag or feature is a value, is missing, or a feature is in [from, below)."""
 
     tag: Name | None = None
     feature: Name | None = None
@@ -96,7 +97,7 @@ class Declaration(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     features: dict[Name, Feature] = {}
     costs: Costs | None = None
     thresholds: dict[Name, Share] = {}
-    horizons: dict[Name, Duration] = {"outcome": "7d"}
+    horizons: dict[Name, Duration] = msgspec.field(default_factory=lambda: {"outcome": "7d"})
     pair_horizon: Duration = "10m"
     slices: Annotated[tuple[Slice, ...], Meta(max_length=MAX_SLICES)] = ()
     join: Literal["first", "latest", "all"] = "latest"
@@ -131,37 +132,45 @@ _SOURCE = re.compile(r"outcome|audit|feedback:.{1,100}")
 
 def checked(declaration: Declaration) -> Declaration:
     """`declaration` itself; raises InputError naming the first field that contradicts another."""
-    for fault in _faults(declaration):
-        field, rule = fault
+    for field, rule in _faults(declaration):
         raise InputError(f"{field}: {rule}", field=field, rule=rule)
     return declaration
 
 
 def _faults(d: Declaration) -> list[tuple[str, str]]:
-    faults: list[tuple[str, str]] = []
+    """(field, rule) of everything that contradicts."""
+    return [*_class_faults(d), *_horizon_faults(d), *_slice_faults(d)]
+
+
+def _class_faults(d: Declaration) -> Iterator[tuple[str, str]]:
     if d.task == "observed":
-        faults.append(("task", "'observed' is for models that nobody declared"))
+        yield "task", "'observed' is for models that nobody declared"
     if d.task == "classification" and len(d.classes) < 2:
-        faults.append(("classes", "a classification has at least two classes"))
+        yield "classes", "a classification has at least two classes"
     if len(set(d.classes)) != len(d.classes):
-        faults.append(("classes", "a class is named twice"))
+        yield "classes", "a class is named twice"
     if d.positive is not None and (not d.binary or d.positive not in d.classes):
-        faults.append(("positive", "must be one of the two classes of a binary model"))
+        yield "positive", "must be one of the two classes of a binary model"
+
+
+def _horizon_faults(d: Declaration) -> Iterator[tuple[str, str]]:
     for source, text in d.horizons.items():
         if not _SOURCE.fullmatch(source):
-            faults.append((f"horizons.{source}", "a source is outcome, audit or feedback:<name>"))
+            yield f"horizons.{source}", "a source is outcome, audit or feedback:<name>"
         elif not MINUTE_MS <= duration_ms(text) <= 400 * DAY_MS:
-            faults.append((f"horizons.{source}", "must be between 1m and 400d"))
+            yield f"horizons.{source}", "must be between 1m and 400d"
+
+
+def _slice_faults(d: Declaration) -> Iterator[tuple[str, str]]:
     if len({part.name for part in d.slices}) != len(d.slices):
-        faults.append(("slices", "two slices share a name"))
+        yield "slices", "two slices share a name"
     for part in d.slices:
         for k, term in enumerate(part.where):
             if term.fault():
-                faults.append((f"slices.{part.name}.where[{k}]", term.fault()))
+                yield f"slices.{part.name}.where[{k}]", term.fault()
     for name in d.sensitive:
         if d.features and name not in d.features:
-            faults.append(("sensitive", f"{name!r} is not a declared feature"))
-    return faults
+            yield "sensitive", f"{name!r} is not a declared feature"
 
 
 def slices_kept(before: Declaration, after: Declaration) -> None:

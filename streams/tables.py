@@ -163,6 +163,12 @@ answer = Table(
     Column("stratum_a", SmallInteger, nullable=False),
     Column("stratum_b", SmallInteger, nullable=False),
     Column("reference_no", SmallInteger, nullable=False),
+    Index(  # expires rows whose id tells no day; the others go by the primary key
+        "ix_answer_event_ms",
+        "event_ms",
+        sqlite_where=text("day = 0"),
+        postgresql_where=text("day = 0"),
+    ),
     comment="the ledger: one row per answer",
     sqlite_with_rowid=False,
 )
@@ -232,6 +238,7 @@ join_row = Table(
     "join_row",
     metadata,
     Column("join16", LargeBinary(16), primary_key=True),
+    Column("join_day", SmallInteger, nullable=False),
     Column("model_no", SmallInteger, primary_key=True, autoincrement=False),
     Column("day", SmallInteger, primary_key=True, autoincrement=False),
     Column("pid16", LargeBinary(16), primary_key=True),
@@ -250,7 +257,9 @@ report = Table(
     Column("value", Double),
     Column("label_code", SmallInteger, nullable=False),
     Column("event_ms", BigInteger, nullable=False),
+    Column("supersedes8", LargeBinary(8)),
     *_place(),
+    Index("ix_report_supersedes8", "model_no", "supersedes8"),
     comment="feedback by unit and route",
 )
 

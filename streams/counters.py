@@ -1,0 +1,198 @@
+"""Counters: dense int64 vectors keyed (what, pane, partition), that add.
+
+The fenced owner of a partition is the only writer of its counters, so reading, adding and
+writing back is safe, and what a partition counted is a function of its own log. Reading sums
+over partitions.
+
+A pane with a due time takes an event only while the watermark before the event is at or below
+it; once the partition's watermark has passed, the pane is folded into the frozen total, for
+ever. Panes without one follow corrections as long as they are kept.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, select, update
+
+from streams.db import bulk
+from streams.tables import counter, counter_total
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Key = tuple[str, int, int]  # (what, pane_ms, partition)
+
+
+class Delta(msgspec.Struct):
+    """What is added to one vector, and when its pane freezes (None: never)."""
+
+    cells: Ints
+    due_ms: int | None = None
+
+
+class Deltas:
+    """Vectors to add. Two of them add up; the empty one changes nothing."""
+
+    def __init__(self, vectors: dict[Key, Delta] | None = None) -> None:
+        self.vectors: dict[Key, Delta] = {} if vectors is None else vectors
+
+    def add(self, key: Key, cells: Ints, due_ms: int | None = None) -> None:
+        """`cells` are added to the vector at `key`."""
+        there = self.vectors.get(key)
+        if there is None:
+            self.vectors[key] = Delta(cells.copy(), due_ms)
+        else:
+            there.cells += cells
+
+    def __add__(self, other: "Deltas") -> "Deltas":
+        both = Deltas({key: Delta(d.cells.copy(), d.due_ms) for key, d in self.vectors.items()})
+        for key, delta in other.vectors.items():
+            both.add(key, delta.cells, delta.due_ms)
+        return both
+
+
+def in_time(watermark_ms: Ints, due_ms: Ints) -> Bools:
+    """Whether an event that meets this watermark still enters a pane that is due then."""
+    return watermark_ms <= due_ms
+
+
+def tally(
+    groups: Ints, cells: Ints, width: int, *, count: int, weights: Ints | None = None
+) -> Ints:
+    """How often each cell occurs in each group, shape (count, width); signed by `weights`."""
+    flat = np.bincount(groups * width + cells, weights=weights, minlength=count * width)
+    return np.rint(flat).astype(np.int64).reshape(count, width)
+
+
+def save(connection: Connection, deltas: Deltas) -> None:
+    """Every vector has grown by its delta. The caller owns the partitions."""
+    if not deltas.vectors:
+        return
+    stored = _read(connection, deltas.vectors.keys())
+    rows = []
+    for key in sorted(deltas.vectors):  # sorted: rows are locked in one order everywhere
+        delta = deltas.vectors[key]
+        cells = delta.cells
+        if key in stored:
+            cells = _sum(cells, stored[key])
+        what, pane_ms, partition = key
+        rows.append((what, pane_ms, partition, cells.astype("<i8").tobytes(), delta.due_ms))
+    _write(connection, rows)
+
+
+def _sum(a: Ints, b: Ints) -> Ints:
+    """The sum of two vectors; the shorter one lacks cells that were added later."""
+    if len(a) < len(b):
+        a, b = b, a
+    total = a.copy()
+    total[: len(b)] += b
+    return total
+
+
+def _read(connection: Connection, keys: Iterable[Key]) -> dict[Key, Ints]:
+    if connection.dialect.name == "postgresql":
+        whats, panes, partitions = zip(*keys, strict=True)
+        rows = connection.exec_driver_sql(
+            "SELECT c.what, c.pane_ms, c.partition, c.cells FROM"
+            " unnest(%s::text[], %s::bigint[], %s::smallint[]) AS k(what, pane_ms, partition)"
+            " JOIN counter c USING (what, pane_ms, partition)",
+            (list(whats), list(panes), list(partitions)),
+        )
+    else:
+        rows = connection.exec_driver_sql(
+            "SELECT c.what, c.pane_ms, c.partition, c.cells FROM json_each(?) k"
+            " CROSS JOIN counter c ON c.what = k.value ->> 0 AND c.pane_ms = k.value ->> 1"
+            " AND c.partition = k.value ->> 2",
+            (msgspec.json.encode(list(keys)).decode(),),
+        )
+    return {(row[0], row[1], row[2]): vector(row[3]) for row in rows}
+
+
+_WRITE = (
+    "INSERT INTO counter (what, pane_ms, partition, cells, due_ms) VALUES ({marks})"
+    " ON CONFLICT (what, pane_ms, partition) DO UPDATE SET cells = excluded.cells"
+)
+
+
+def _write(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+    mark = "%s" if connection.dialect.name == "postgresql" else "?"
+    connection.exec_driver_sql(_WRITE.format(marks=", ".join([mark] * 5)), rows)
+
+
+def vector(blob: bytes) -> Ints:
+    """The cells of a stored vector."""
+    return np.frombuffer(blob, "<i8").astype(np.int64)
+
+
+def freeze(connection: Connection, watermarks: Mapping[int, int]) -> int:
+    """Every open pane that these watermarks have passed is folded into its total, for ever.
+
+    Returns how many panes were frozen.
+    """
+    at = counter.c
+    frozen = 0
+    for partition, watermark_ms in sorted(watermarks.items()):
+        due = connection.execute(
+            select(at.what, at.pane_ms, at.cells).where(
+                at.partition == partition, at.frozen == 0, at.due_ms < watermark_ms
+            )
+        ).all()
+        sums: dict[str, list[Ints]] = {}
+        for row in due:
+            sums.setdefault(row.what, []).append(vector(row.cells))
+        _add_totals(connection, partition, sums)
+        if due:
+            connection.execute(
+                update(counter)
+                .where(at.partition == partition, at.frozen == 0, at.due_ms < watermark_ms)
+                .values(frozen=1)
+            )
+        frozen += len(due)
+    return frozen
+
+
+def _add_totals(connection: Connection, partition: int, sums: dict[str, list[Ints]]) -> None:
+    at = counter_total.c
+    rows = []
+    for what in sorted(sums):
+        stored = connection.execute(
+            select(at.cells, at.panes).where(at.what == what, at.partition == partition)
+        ).first()
+        total = np.zeros(0, np.int64) if stored is None else vector(stored.cells)
+        for cells in sums[what]:
+            total = _sum(total, cells)
+        panes = len(sums[what]) + (0 if stored is None else stored.panes)
+        cells_blob = total.astype("<i8").tobytes()
+        rows.append({"what": what, "partition": partition, "cells": cells_blob, "panes": panes})
+    bulk.upsert(connection, counter_total, rows, update=("cells", "panes"))
+
+
+def totals(connection: Connection, prefix: str) -> dict[str, Ints]:
+    """Frozen totals of every counter whose name begins so, summed over partitions."""
+    at = counter_total.c
+    return _summed(
+        (row.what, row.cells)
+        for row in connection.execute(
+            select(at.what, at.cells).where(at.what.startswith(prefix, autoescape=True))
+        )
+    )
+
+
+def panes(connection: Connection, prefix: str, *, since_ms: int = 0) -> dict[tuple[str, int], Ints]:
+    """Open and frozen panes by (what, pane start), summed over partitions."""
+    at = counter.c
+    rows = connection.execute(
+        select(at.what, at.pane_ms, at.cells).where(
+            at.what.startswith(prefix, autoescape=True), at.pane_ms >= since_ms
+        )
+    )
+    return _summed(((row.what, row.pane_ms), row.cells) for row in rows)
+
+
+def _summed(rows: Iterable[tuple[Any, bytes]]) -> dict[Any, Ints]:
+    summed: dict[Any, Ints] = {}
+    for key, cells in rows:
+        summed[key] = _sum(summed[key], vector(cells)) if key in summed else vector(cells)
+    return summed

@@ -1,0 +1,106 @@
+"""Bulk reads and writes below SQLAlchemy's per-row cost, the same on both databases.
+
+SQLAlchemy's executemany is five times slower than the driver's and says nothing of duplicates,
+so the few hot statements go to the driver connection, inside the caller's transaction.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from streams.errors import ConflictError
+
+KEY_BYTES = 20  # of a request key: day (2), pid16 (16), model_no (2), big-endian
+
+
+def request_key(day: int, pid16: bytes, model_no: int) -> bytes:
+    """What identifies a request in memory, in the order of the ledger's own key."""
+    return day.to_bytes(2, "big") + pid16 + model_no.to_bytes(2, "big")
+
+
+def parts(key: bytes) -> tuple[int, bytes, int]:
+    """(day, pid16, model_no) of a request key."""
+    return int.from_bytes(key[:2], "big"), key[2:18], int.from_bytes(key[18:], "big")
+
+
+def by_request(
+    connection: Connection, table: Table, keys: Iterable[bytes], *, columns: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """The rows of `table` that belong to these requests.
+
+    SQLite gets the ids of one day and model as one blob and cuts it itself: 0.3 us an id, where
+    a statement an id costs 3.5 us.
+    """
+    grouped: dict[tuple[int, int], list[bytes]] = defaultdict(list)
+    for key in keys:
+        day, pid16, model_no = parts(key)
+        grouped[day, model_no].append(pid16)
+    names = ", ".join(f"t.{name}" for name in columns)
+    rows: list[tuple[Any, ...]] = []
+    for (day, model_no), ids in grouped.items():
+        if connection.dialect.name == "postgresql":
+            found = connection.exec_driver_sql(
+                f"SELECT {names} FROM unnest(%s::bytea[]) AS k(pid16) JOIN {table.name} t "  # noqa: S608 - names of our own tables
+                "ON t.day = %s AND t.pid16 = k.pid16 AND t.model_no = %s",
+                (ids, day, model_no),
+            )
+        else:
+            ids.sort()
+            found = connection.exec_driver_sql(
+                "WITH RECURSIVE k(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM k WHERE i < ?) "
+                f"SELECT {names} FROM k CROSS JOIN {table.name} t "
+                "WHERE t.day = ? AND t.pid16 = substr(?, k.i * 16 + 1, 16) AND t.model_no = ?",
+                (len(ids) - 1, day, b"".join(ids), model_no),
+            )
+        rows.extend(tuple(row) for row in found)
+    return rows
+
+
+def insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """All rows are in `table`, values in the order of its columns.
+
+    Raises ConflictError when a key is taken: someone else wrote it since it was probed, so the
+    caller rolls back, probes again, and finds it.
+    """
+    if not rows:
+        return
+    driver: Any = connection.connection.driver_connection
+    names = ", ".join(column.name for column in table.columns)
+    if connection.dialect.name == "postgresql":
+        _copy(driver, f"COPY {table.name} ({names}) FROM STDIN", rows)
+        return
+    marks = ", ".join("?" * len(table.columns))
+    try:
+        driver.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)  # noqa: S608 - as above
+    except sqlite3.IntegrityError as error:
+        raise ConflictError(f"a row of {table.name} was there already", why=str(error)) from error
+
+
+def _copy(driver: Any, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    import psycopg
+
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except psycopg.IntegrityError as error:
+        raise ConflictError("a row was there already", why=str(error)) from error
+
+
+def upsert(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, update: Sequence[str]
+) -> None:
+    """Each row is in `table`; where its primary key was there, `update` has the new values."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    statement = statement.on_conflict_do_update(
+        index_elements=[column.name for column in table.primary_key.columns],
+        set_={name: statement.excluded[name] for name in update},
+    )
+    connection.execute(statement, list(rows))

@@ -1,0 +1,277 @@
+"""What the store knows of the requests of a batch, read in bulk, and what a batch adds to it.
+
+Rows are written once and never updated. A request belongs to one group: its own id, or the join
+key that its answers carried where that differs.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, delete, func, select
+
+from streams.db import bulk
+from streams.errors import ConflictError
+from streams.facts import AnswerRow, Truth
+from streams.hashing import EPOCH_2020_DAYS
+from streams.models import DAY_MS
+from streams.tables import (
+    answer,
+    answer_blob,
+    assigned,
+    confirmation,
+    join_row,
+    label,
+    label_blob,
+    orphan,
+    report,
+)
+
+_REQUEST = ("day", "pid16", "model_no")
+_TRUTH = ("label_code", "value", "observed_ms", "supersedes", "label_id8", "by_kind", "by_join")
+
+
+class Orphan(NamedTuple):
+    """A label that waits for its request, with the place it came from."""
+
+    day: int
+    pid16: bytes
+    model_no: int
+    source_no: int
+    label_id8: bytes
+    partition: int
+    log_offset: int
+    idx: int
+    appended_ms: int
+    seen_ms: int
+    hops: int
+    raw: bytes
+
+    @property
+    def key(self) -> bytes:
+        return bulk.request_key(self.day, self.pid16, self.model_no)
+
+
+class Report(NamedTuple):
+    """Feedback about a unit on a route."""
+
+    model_no: int
+    feedback_id8: bytes
+    unit8: int
+    route_no: int
+    name_no: int
+    value: float | None
+    label_code: int
+    event_ms: int
+    supersedes8: bytes | None
+    partition: int
+    log_offset: int
+    idx: int
+
+
+class Stored(msgspec.Struct):
+    """What the store holds about some requests; the fold reads it and adds to it as it goes."""
+
+    answers: dict[bytes, list[AnswerRow]]
+    labels: dict[bytes, list[tuple[int, Truth]]]  # by what they address: (source_no, truth)
+    orphans: dict[bytes, list[Orphan]]
+    members: dict[bytes, list[bytes]]  # group -> requests that carried the join key
+    groups: dict[bytes, bytes]  # request -> its group, where it is not itself
+
+
+class Added(msgspec.Struct):
+    """Rows that one batch adds."""
+
+    answers: list[AnswerRow]
+    answer_blobs: list[tuple[Any, ...]]
+    confirmations: list[tuple[Any, ...]]
+    labels: list[tuple[Any, ...]]
+    label_blobs: list[tuple[Any, ...]]
+    orphans: list[Orphan]
+    adopted: list[Orphan]  # orphans that found their request
+    joins: list[tuple[bytes, int, int, int, bytes]]
+
+
+def probe(
+    connection: Connection, keys: Iterable[bytes], groups: Iterable[bytes], labelled: set[bytes]
+) -> Stored:
+    """Everything stored about these requests and groups.
+
+    Args:
+        keys: requests that events name by id.
+        groups: join keys that events carry, as request keys; they may be ids themselves.
+        labelled: those of `keys` that a label names: their group may be another key.
+    """
+    stored = Stored({}, {}, {}, {}, {})
+    asked = set(keys)
+    by_join = set(groups) - asked
+    wanted = asked | by_join
+    for row in _joins_of(connection, labelled):
+        key = bulk.request_key(row[1], row[2], row[3])
+        stored.groups[key] = _group_key(row)
+        by_join.add(stored.groups[key])
+    for row in _joins_to(connection, by_join):
+        key = bulk.request_key(row[1], row[2], row[3])
+        stored.groups[key] = _group_key(row)
+        stored.members.setdefault(_group_key(row), []).append(key)
+        wanted.add(key)
+    wanted |= by_join
+    known = set()
+    for row in bulk.by_request(connection, answer, wanted, columns=AnswerRow._fields):
+        found = AnswerRow(*row)
+        key = bulk.request_key(found.day, found.pid16, found.model_no)
+        stored.answers.setdefault(key, []).append(found)
+        known.add(key)
+    for rows in stored.answers.values():
+        rows.sort(key=lambda r: (r.log_offset, r.idx))
+    columns = (*_REQUEST, "source_no", *_TRUTH)
+    for row in bulk.by_request(connection, label, known | by_join, columns=columns):
+        key = bulk.request_key(*row[:3])
+        stored.labels.setdefault(key, []).append((row[3], Truth(*row[4:])))
+    for row in bulk.by_request(connection, orphan, wanted, columns=Orphan._fields):
+        waiting = Orphan(*row)
+        stored.orphans.setdefault(waiting.key, []).append(waiting)
+    return stored
+
+
+# A join row is (group day, day, pid16, model_no, join16): the group key needs a day, and a join
+# key that is no UUIDv7 has day 0.
+def _joins_of(connection: Connection, keys: Iterable[bytes]) -> list[tuple[Any, ...]]:
+    columns = ("join_day", "day", "pid16", "model_no", "join16")
+    return bulk.by_request(connection, join_row, keys, columns=columns)
+
+
+def _joins_to(connection: Connection, groups: set[bytes]) -> list[tuple[Any, ...]]:
+    if not groups:
+        return []
+    table = join_row.c
+    rows: list[tuple[Any, ...]] = []
+    by_model: dict[int, list[bytes]] = defaultdict(list)
+    for group in groups:
+        _, join16, model_no = bulk.parts(group)
+        by_model[model_no].append(join16)
+    for model_no, joins in by_model.items():
+        for low in range(0, len(joins), 500):
+            found = connection.execute(
+                select(table.join_day, table.day, table.pid16, table.model_no, table.join16).where(
+                    table.model_no == model_no, table.join16.in_(joins[low : low + 500])
+                )
+            )
+            rows.extend(tuple(row) for row in found)
+    return rows
+
+
+def _group_key(row: tuple[Any, ...]) -> bytes:
+    return bulk.request_key(row[0], row[4], row[3])
+
+
+def save(connection: Connection, added: Added) -> None:
+    """These rows are in the store. Raises ConflictError when another worker wrote one first."""
+    bulk.insert(connection, answer, added.answers)
+    bulk.insert(connection, answer_blob, added.answer_blobs)
+    bulk.insert(connection, confirmation, added.confirmations)
+    bulk.insert(connection, label, added.labels)
+    bulk.insert(connection, label_blob, added.label_blobs)
+    bulk.insert(connection, join_row, added.joins)
+    bulk.insert(connection, orphan, added.orphans)
+    for waiting in added.adopted:
+        if connection.execute(_delete_orphan(waiting)).rowcount != 1:
+            raise ConflictError("the closer sent this orphan on since it was probed")
+
+
+def _delete_orphan(waiting: Orphan) -> Any:
+    at = orphan.c
+    return delete(orphan).where(
+        at.day == waiting.day, at.pid16 == waiting.pid16, at.model_no == waiting.model_no,
+        at.source_no == waiting.source_no, at.label_id8 == waiting.label_id8,
+    )  # fmt: skip
+
+
+def confirmed(connection: Connection, keys: Iterable[bytes]) -> set[tuple[bytes, int]]:
+    """Which of these requests have a confirmed answer, and of which version."""
+    columns = (*_REQUEST, "version_no")
+    rows = bulk.by_request(connection, confirmation, keys, columns=columns)
+    return {(bulk.request_key(*row[:3]), row[3]) for row in rows}
+
+
+def reports(
+    connection: Connection, model_no: int, ids: list[bytes]
+) -> tuple[dict[bytes, Report], set[bytes]]:
+    """The stored reports with these feedback ids, and which of the ids another one supersedes."""
+    at = report.c
+    rows = connection.execute(
+        select(*(at[name] for name in Report._fields)).where(
+            at.model_no == model_no, at.feedback_id8.in_(ids)
+        )
+    )
+    found = {row.feedback_id8: Report(*row) for row in rows}
+    superseded = connection.execute(
+        select(at.supersedes8).where(at.model_no == model_no, at.supersedes8.in_(ids))
+    )
+    return found, {row.supersedes8 for row in superseded}
+
+
+AssignedKey = tuple[bytes, int, int, int, int, int]  # the primary key of `assigned`
+
+
+def assigned_counts(
+    connection: Connection, keys: Iterable[AssignedKey]
+) -> dict[AssignedKey, tuple[int, int, int]]:
+    """(assigned, answered, dropped) of these keys, where they are stored."""
+    at = assigned.c
+    wanted = set(keys)
+    if not wanted:
+        return {}
+    rows = connection.execute(
+        select(assigned).where(
+            at.instance16.in_({key[0] for key in wanted}),
+            at.minute_ms.in_({key[1] for key in wanted}),
+        )
+    )
+    stored: dict[AssignedKey, tuple[int, int, int]] = {
+        (row[0], row[1], row[2], row[3], row[4], row[5]): (row[6], row[7], row[8]) for row in rows
+    }
+    return {key: stored[key] for key in wanted if key in stored}
+
+
+def save_assigned(connection: Connection, counts: dict[AssignedKey, tuple[int, int, int]]) -> None:
+    """These are the stored counts now."""
+    names = [column.name for column in assigned.columns]
+    rows = [dict(zip(names, (*key, *values), strict=True)) for key, values in counts.items()]
+    bulk.upsert(connection, assigned, rows, update=("assigned", "answered", "dropped"))
+
+
+def expire(connection: Connection, *, before_ms: int, limit: int = 2_000) -> int:
+    """Up to `limit` requests older than `before_ms` are gone, with all that was kept of them.
+
+    Counters stay. Returns how many answer rows were deleted; 0 when there is nothing left to do.
+    """
+    at = answer.c
+    first_day = before_ms // DAY_MS - EPOCH_2020_DAYS
+    old: list[Any] = []
+    for aged in (
+        (at.day > 0) & (at.day < first_day),
+        (at.day == 0) & (at.event_ms < before_ms),
+    ):
+        requests = select(at.day, at.pid16, at.model_no).where(aged).distinct()
+        old += connection.execute(requests.limit(limit - len(old)))
+    gone = 0
+    for table in (answer, answer_blob, confirmation, label, label_blob, join_row):
+        for row in old:
+            deleted = connection.execute(
+                delete(table).where(
+                    table.c.day == row.day, table.c.pid16 == row.pid16,
+                    table.c.model_no == row.model_no,
+                )
+            )  # fmt: skip
+            gone += deleted.rowcount if table is answer else 0
+    return gone
+
+
+def size(connection: Connection) -> dict[str, int]:
+    """Rows in the ledger, its labels and its orphans."""
+    return {
+        table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+        for table in (answer, label, orphan)
+    }

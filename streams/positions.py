@@ -1,0 +1,144 @@
+"""Where each consumer stands, in the same transaction as its results.
+
+`next` moves by compare-and-swap under the owner's fence, so that a worker that lost a partition
+and does not know it yet can commit nothing. Kafka's own commits are advisory.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from sqlalchemy import Connection, insert, select, update
+
+from streams.errors import ConflictError
+from streams.logs.base import TopicState
+from streams.tables import gap as gap_table
+from streams.tables import position as position_table
+
+_at = position_table.c
+NO_WATERMARK = -(2**62)
+
+
+class Position(msgspec.Struct):
+    """A claimed partition: the next offset to count, the fence it is held under, its watermark."""
+
+    partition: int
+    next: int
+    fence: int
+    watermark_ms: int
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """One partition's step: `next` from `old` to `new`, and the watermark after it."""
+
+    partition: int
+    fence: int
+    old: int
+    new: int
+    watermark_ms: int
+
+
+class LostError(ConflictError):
+    """Another worker owns these partitions now."""
+
+    def __init__(self, partitions: frozenset[int]) -> None:
+        super().__init__(
+            f"partitions {sorted(partitions)} are owned by another worker",
+            fix="claim again if the log still assigns them",
+        )
+        self.partitions = partitions
+
+
+def claim(
+    connection: Connection,
+    *,
+    consumer: str,
+    topic: TopicState,
+    partitions: Iterable[int],
+    owner: str,
+    now_ms: int,
+) -> dict[int, Position]:
+    """The partitions belong to `owner` under a new fence; returns where each goes on.
+
+    Raises ConflictError when a position was stored under another topic id: the topic was deleted
+    and made again, so its offsets mean other records.
+    """
+    claimed: dict[int, Position] = {}
+    for partition in sorted(partitions):
+        here = (_at.consumer == consumer) & (_at.topic == topic.name) & (_at.partition == partition)
+        row = connection.execute(
+            update(position_table)
+            .where(here)
+            .values(fence=_at.fence + 1, owner=owner, updated_ms=now_ms)
+            .returning(_at.next, _at.fence, _at.watermark_ms, _at.topic_id)
+        ).first()
+        if row is None:
+            connection.execute(
+                insert(position_table).values(
+                    consumer=consumer, topic=topic.name, partition=partition,
+                    topic_id=topic.topic_id, next=0, fence=1, owner=owner,
+                    watermark_ms=NO_WATERMARK, updated_ms=now_ms,
+                )
+            )  # fmt: skip
+            claimed[partition] = Position(partition, 0, 1, NO_WATERMARK)
+            continue
+        if row.topic_id != topic.topic_id:
+            raise ConflictError(
+                f"topic {topic.name!r} was deleted and made again: the stored positions of"
+                f" {consumer!r} belong to records that are gone",
+                fix="restore the log that belongs to this database, or start with a new one",
+            )
+        claimed[partition] = Position(partition, row.next, row.fence, row.watermark_ms)
+    return claimed
+
+
+def advance(
+    connection: Connection, *, consumer: str, topic: str, moved: Iterable[Moved], now_ms: int
+) -> None:
+    """Every step is stored. Raises LostError, naming the partitions, when one is not ours."""
+    lost = []
+    for step in moved:
+        stored = connection.execute(
+            update(position_table)
+            .where(
+                _at.consumer == consumer, _at.topic == topic, _at.partition == step.partition,
+                _at.next == step.old, _at.fence == step.fence,
+            )
+            .values(next=step.new, watermark_ms=step.watermark_ms, updated_ms=now_ms)
+        )  # fmt: skip
+        if stored.rowcount != 1:
+            lost.append(step.partition)
+    if lost:
+        raise LostError(frozenset(lost))
+
+
+def jump(
+    connection: Connection, *, consumer: str, topic: str, position: Position, to: int, now_ms: int
+) -> Position:
+    """Retention took records that were never counted: the gap is recorded and stepped over."""
+    connection.execute(
+        insert(gap_table).values(
+            consumer=consumer, topic=topic, partition=position.partition,
+            from_offset=position.next, to_offset=to, at_ms=now_ms,
+        )
+    )  # fmt: skip
+    step = Moved(position.partition, position.fence, position.next, to, position.watermark_ms)
+    advance(connection, consumer=consumer, topic=topic, moved=[step], now_ms=now_ms)
+    return Position(position.partition, to, position.fence, position.watermark_ms)
+
+
+def standing(connection: Connection, *, consumer: str, topic: str) -> dict[int, Position]:
+    """Where every partition stands, for lag and health; takes no ownership."""
+    rows = connection.execute(
+        select(_at.partition, _at.next, _at.fence, _at.watermark_ms).where(
+            _at.consumer == consumer, _at.topic == topic
+        )
+    )
+    return {row.partition: Position(*row) for row in rows}
+
+
+def behind(ends: Mapping[int, int], standing: Mapping[int, Position]) -> dict[int, int]:
+    """Records each partition holds that its consumer has not counted."""
+    return {
+        partition: end - (standing[partition].next if partition in standing else 0)
+        for partition, end in ends.items()
+    }

@@ -1,0 +1,137 @@
+"""Messages between rooms, handled once: effect, position and inbox row in one transaction."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+import msgspec
+from sqlalchemy import Connection, Engine, delete
+from sqlalchemy.dialects import postgresql, sqlite
+
+from streams import deadletters, messages, positions
+from streams.arrivals import DeadLetter
+from streams.db.clock import Clock
+from streams.db.engine import writing
+from streams.errors import ConflictError, UnavailableError
+from streams.logs.base import GapError, Log, Record
+from streams.messages import Message
+from streams.tables import inbox
+
+Handle = Callable[[Connection, Message, int], None]
+
+_log = logging.getLogger(__name__)
+
+
+class Subscription:
+    """One consumer's reading of one topic.
+
+    `handle(connection, message, now_ms)` writes its effect with the connection it is given and
+    nothing else; a message that was handled before is skipped by its id.
+    """
+
+    def __init__(
+        self, log: Log, engine: Engine, *, topic: str, consumer: str, owner: str, clock: Clock,
+        handle: Handle,
+    ) -> None:  # fmt: skip
+        self._log = log
+        self._engine = engine
+        self._topic = log.state(topic)
+        self._consumer = consumer
+        self._owner = owner
+        self._clock = clock
+        self._handle = handle
+        self._reader = log.reader(topic, group=consumer)
+        self._positions: dict[int, positions.Position] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Every message is handled, until `stop`."""
+        while not stop.is_set():
+            try:
+                self.step(timeout_s=0.2)
+            except UnavailableError as error:
+                _log.warning("%s waits: %s", self._consumer, error)
+                stop.wait(1.0)
+
+    def step(self, *, timeout_s: float = 0.0) -> int:
+        """Handles what is there; returns how many records were taken."""
+        self._claim()
+        try:
+            records = self._reader.poll(max_bytes=1_000_000, timeout_s=timeout_s)
+        except GapError as gap:
+            self._jump(gap)
+            return 0
+        for record in records:
+            try:
+                self._take(record)
+            except ConflictError:
+                self._positions.clear()  # claim and seek again: another owner, or a race
+                return 0
+        return len(records)
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def _claim(self) -> None:
+        assigned = self._reader.assigned()
+        self._positions = {p: at for p, at in self._positions.items() if p in assigned}
+        fresh = assigned - self._positions.keys()
+        if not fresh:
+            return
+        with writing(self._engine) as connection:
+            claimed = positions.claim(
+                connection, consumer=self._consumer, topic=self._topic, partitions=fresh,
+                owner=self._owner, now_ms=self._clock.wall_ms(),
+            )  # fmt: skip
+        for position in claimed.values():
+            self._reader.seek(position.partition, position.next)
+        self._positions.update(claimed)
+
+    def _jump(self, gap: GapError) -> None:
+        with writing(self._engine) as connection:
+            position = positions.jump(
+                connection, consumer=self._consumer, topic=self._topic.name,
+                position=self._positions[gap.partition], to=gap.begin,
+                now_ms=self._clock.wall_ms(),
+            )  # fmt: skip
+        self._positions[gap.partition] = position
+        self._reader.seek(gap.partition, gap.begin)
+
+    def _take(self, record: Record) -> None:
+        position = self._positions[record.partition]
+        now_ms = self._clock.domain_ms()
+        step = positions.Moved(
+            record.partition, position.fence, position.next, record.offset + 1,
+            position.watermark_ms,
+        )  # fmt: skip
+        with writing(self._engine) as connection:
+            positions.advance(
+                connection, consumer=self._consumer, topic=self._topic.name, moved=[step],
+                now_ms=self._clock.wall_ms(),
+            )  # fmt: skip
+            try:
+                message = messages.decode(record.value)
+            except msgspec.DecodeError as error:
+                deadletters.save(connection, self._topic.name, [_letter(record, error)])
+            else:
+                if _is_new(connection, self._consumer, message.id, self._clock.wall_ms()):
+                    self._handle(connection, message, now_ms)
+        position.next = record.offset + 1
+
+
+def _letter(record: Record, error: Exception) -> DeadLetter:
+    return DeadLetter(
+        record.partition, record.offset, 0, "unknown_message", "", str(error),
+        record.value[:2048], None, record.appended_ms,
+    )  # fmt: skip
+
+
+def _is_new(connection: Connection, consumer: str, message_id: str, now_ms: int) -> bool:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    values = {"consumer": consumer, "message_id": message_id, "at_ms": now_ms}
+    stored = connection.execute(dialect.insert(inbox).values(values).on_conflict_do_nothing())
+    return stored.rowcount == 1
+
+
+def forget(connection: Connection, *, before_ms: int) -> int:
+    """Inbox rows older than the topics' retention are gone; returns how many."""
+    return connection.execute(delete(inbox).where(inbox.c.at_ms < before_ms)).rowcount
