@@ -47,17 +47,11 @@ class Settings:
     log_retention_ms: int = 7 * DAY_MS
     # How much the log keeps of each topic.
     log_retention_bytes: int = 20 * 1024 * MIB
-    # How long a ledger row is kept; at least the longest horizon and a week are kept anyway.
-    ledger_retention_ms: int = 90 * DAY_MS
     # How long a rejected event can be looked at and sent again.
     dead_letter_retention_ms: int = 7 * DAY_MS
 
     # How far events of a partition may be out of order before they count as late.
     lateness_ms: int = 120_000
-    # Log bytes one pass of intake takes at most.
-    pass_bytes: int = 4 * MIB
-    # A partition with nothing unread for this long follows the log's clock (wall time).
-    idle_ms: int = 30_000
 
     # Ingest refuses a larger body, also after decompression.
     ingest_body_bytes: int = MIB
@@ -101,15 +95,12 @@ class Settings:
 
 
 _AT_LEAST: dict[str, float] = {
-    "port": 0,
+    "port": 1,
     "partitions": 1,
     "log_retention_ms": DAY_MS,
     "log_retention_bytes": 64 * MIB,
-    "ledger_retention_ms": DAY_MS,
     "dead_letter_retention_ms": 60_000,
     "lateness_ms": 0,
-    "pass_bytes": 64 * 1024,
-    "idle_ms": 100,
     "ingest_body_bytes": 1024,
     "ingest_batch_count": 1,
     "group_commit_ms": 0,
@@ -122,7 +113,7 @@ _AT_MOST: dict[str, float] = {
     "partitions": 256,
     "ingest_body_bytes": 64 * MIB,
     "ingest_batch_count": 100_000,
-    "group_commit_ms": 1000,
+    "group_commit_ms": 20,
     "speed": 1_000_000,
 }
 

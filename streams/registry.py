@@ -123,6 +123,20 @@ def summaries(connection: Connection) -> list[Summary]:
     return found
 
 
+def longest_horizon_ms(connection: Connection) -> int:
+    """The longest that any model's newest declaration waits for a label; 0 without one."""
+    newest_seqs = (
+        select(func.max(plan_table.c.seq))
+        .where(plan_table.c.kind == plans.MODEL)
+        .group_by(plan_table.c.id)
+    )
+    bodies = connection.execute(select(plan_table.c.body).where(plan_table.c.seq.in_(newest_seqs)))
+    return max(
+        (msgspec.json.decode(row.body, type=Declaration).longest_horizon_ms() for row in bodies),
+        default=0,
+    )
+
+
 def _numbers(connection: Connection, model: str | None = None) -> dict[str, int]:
     query = select(code.c.name, code.c.no).where(code.c.kind == "model")
     if model is not None:

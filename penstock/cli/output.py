@@ -6,14 +6,15 @@ or reorder a line; they are printed as escapes.
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import click
 
 from streams.errors import Error
 
+T = TypeVar("T")
 FORMATS = ("table", "json", "jsonl")
 # Controls, and the invisible characters that reorder, join or hide what stands around them.
 _UNSAFE = re.compile(
@@ -38,7 +39,7 @@ class Output:
             self._json(plain)
         elif self.format == "jsonl":
             for row in plain:
-                self.line(row)
+                self._out(_compact(row))
         elif not plain:
             self.say("nothing to show")
         else:
@@ -54,19 +55,25 @@ class Output:
         elif self.format == "json":
             self._json(plain)
         else:
-            self.line(plain)
+            self._out(_compact(plain))
 
-    def line(self, item: Any, text: str | None = None) -> None:
-        """One line of a stream: `text` in a table, else one JSON object (json streams as jsonl)."""
-        if self.format == "table" and text is not None:
-            self._out(escaped(text))
-        else:
-            self._out(_compact(_plain(item)))
+    def stream(self, items: Iterable[T], text: Callable[[T], str], *, ends: bool = False) -> None:
+        """A line for each item as it comes: its text, or one JSON object.
+
+        An array needs an end: json prints one only when the stream `ends`.
+        """
+        if self.format == "json" and ends:
+            self._json([_plain(item) for item in items])
+            return
+        for item in items:
+            self._out(escaped(text(item)) if self.format == "table" else _compact(_plain(item)))
+            sys.stdout.flush()
 
     def say(self, text: str) -> None:
-        """Talk: it goes to stderr and is not heard with -q."""
+        """Talk, one or several lines: it goes to stderr and is not heard with -q."""
         if not self.quiet:
-            self._out(escaped(text), stream=sys.stderr)
+            safe = "\n".join(map(escaped, text.split("\n")))
+            self._out(safe, stream=sys.stderr)
 
     def fail(self, error: Error, code: int) -> None:
         """The error, its cause and the next step, on stderr; one JSON object for a program."""

@@ -1,0 +1,32 @@
+"""`penstock db`: the schema, and what an installation needs besides."""
+
+import click
+
+from penstock.cli.base import Command, Group, output
+
+
+@click.group(cls=Group)
+def db() -> None:
+    """The database and its schema."""
+
+
+@db.command(cls=Command)
+def upgrade() -> None:
+    """Bring the schema to this release; make log, secret and topics if they are missing."""
+    from penstock import installation
+    from penstock.cli.settings import settings
+
+    here = settings()
+    installation.prepare(here)
+    output().item(installation.schema(here))
+
+
+@db.command(cls=Command)
+def status() -> int:
+    """Print where the schema is; exit code 3 when an upgrade is due."""
+    from penstock import installation
+    from penstock.cli.settings import settings
+
+    found = installation.schema(settings())
+    output().item(found)
+    return 3 if found.pending else 0

@@ -1,0 +1,133 @@
+"""An installation: its folder, database, log, secret and clock."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+from sqlalchemy import Engine
+
+from penstock import migrations
+from penstock.settings import Settings
+from streams import installation as stored
+from streams import keys
+from streams.db.clock import Clock, restarted
+from streams.db.engine import connect, reading, writing
+from streams.errors import ConfigError
+from streams.logs.embedded import EmbeddedLog
+from streams.topics import EVENTS, TOPICS
+
+CLOCK_NAME = "clock.json"
+
+
+class Installation(msgspec.Struct, frozen=True):
+    """An installation that is open; `opened` closes it."""
+
+    settings: Settings
+    engine: Engine
+    log: EmbeddedLog
+    clock: Clock
+
+    def now_ms(self) -> int:
+        """Domain time: what events, plans and horizons are measured by."""
+        return self.clock.domain_ms()
+
+
+def prepare(settings: Settings) -> None:
+    """Everything a start needs exists: folder, schema at head, secret, clock and topics."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    migrations.upgrade(settings.database)
+    engine = connect(settings.database, durable=True)
+    try:
+        with writing(engine) as connection:
+            stored.prepare(connection)
+            clock = restarted(settings.speed, stored.last_tick(connection))
+    finally:
+        engine.dispose()
+    _keep_clock(settings, clock)
+    log = EmbeddedLog(settings.log_path, clock=clock)
+    try:
+        for topic in TOPICS.values():
+            is_events = topic is EVENTS
+            log.ensure(
+                topic.name,
+                settings.partitions,
+                retention_ms=settings.log_retention_ms if is_events else topic.retention_ms,
+                retention_bytes=settings.log_retention_bytes,
+            )
+    finally:
+        log.close()
+
+
+@contextmanager
+def opened(settings: Settings, *, durable: bool = True) -> Iterator[Installation]:
+    """The installation, which must have been prepared; `durable` commits survive a power cut."""
+    if not settings.log_path.exists():
+        raise ConfigError(
+            f"{settings.data_dir.absolute()} holds no installation yet",
+            why="`penstock up` or `penstock db upgrade` makes it; PENSTOCK_DATA_DIR says where",
+            fix="penstock up",
+        )
+    require_head(settings)
+    engine = connect(settings.database, durable=durable)
+    clock = read_clock(settings)
+    try:
+        log = EmbeddedLog(settings.log_path, clock=clock)
+        try:
+            yield Installation(settings, engine, log, clock)
+        finally:
+            log.close()
+    finally:
+        engine.dispose()
+
+
+def require_head(settings: Settings) -> None:
+    """Raises ConfigError unless the database has the schema of this release."""
+    status = schema(settings)
+    if status.pending:
+        raise ConfigError(
+            f"the database has schema {status.current or 'none'}, this release needs {status.head}",
+            why=f"not yet run: {', '.join(status.pending)}",
+            fix="penstock db upgrade",
+        )
+
+
+def schema(settings: Settings) -> migrations.Status:
+    """Where the schema is; a database file that does not exist yet is not made by asking."""
+    if not settings.database_url and not (settings.data_dir / "penstock.db").exists():
+        scripts = [script.revision for script in migrations.scripts().walk_revisions()]
+        return migrations.Status(None, scripts[0], tuple(reversed(scripts)))
+    return migrations.status(settings.database)
+
+
+def read_clock(settings: Settings) -> Clock:
+    """The domain clock that every process of the installation shares."""
+    try:
+        return msgspec.json.decode((settings.data_dir / CLOCK_NAME).read_bytes(), type=Clock)
+    except FileNotFoundError:
+        return Clock()
+
+
+def _keep_clock(settings: Settings, clock: Clock) -> None:
+    path = settings.data_dir / CLOCK_NAME
+    beside = path.with_suffix(".new")
+    beside.write_bytes(msgspec.json.encode(clock))
+    beside.replace(path)
+
+
+def refuse_open_doors(installation: Installation) -> None:
+    """Raises ConfigError when others could reach an installation that asks for no key."""
+    if installation.settings.loopback:
+        return
+    with reading(installation.engine) as connection:
+        if not keys.list_keys(connection):
+            raise ConfigError(
+                f"PENSTOCK_HOST={installation.settings.host} is open to others, and no key exists",
+                why="without a key anybody who reaches the address could send events",
+                fix="penstock key create first, or leave PENSTOCK_HOST at 127.0.0.1",
+            )
+
+
+def owner(role: str) -> str:
+    """What this process is called in positions and leases."""
+    return f"{role}-{os.uname().nodename}-{os.getpid()}"

@@ -1,0 +1,72 @@
+"""Declaring models and versions from files, for the command line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from penstock.installation import Installation
+from streams import files, registry, versions
+from streams.db.engine import reading, writing
+from streams.errors import InputError
+
+
+def register(here: Installation, path: Path, *, by: str) -> dict[str, Any]:
+    """What stands after the declaration in `path` was registered."""
+    declaration = registry.read_declaration(_read(path), name=path.name)
+    with writing(here.engine) as connection:
+        revision = registry.register(connection, declaration, now_ms=here.now_ms(), by=by)
+    return {
+        "model": declaration.model,
+        "is_new": revision.is_new,
+        "revision": revision.seq,
+        "from_ms": revision.from_ms,
+        "created_ms": revision.created_ms,
+        "created_by": revision.created_by,
+    }
+
+
+def summaries(here: Installation) -> list[registry.Summary]:
+    """Every model, declared or observed."""
+    with reading(here.engine) as connection:
+        return registry.summaries(connection)
+
+
+def show(here: Installation, model: str) -> dict[str, Any]:
+    """A model's declaration, and its versions under `versions`."""
+    with reading(here.engine) as connection:
+        declaration, found = registry.show(connection, model)
+    shown: dict[str, Any] = msgspec.to_builtins(declaration)
+    shown["versions"] = msgspec.to_builtins(found)
+    return shown
+
+
+def add_version(
+    here: Installation,
+    model: str,
+    label: str,
+    paths: Sequence[Path],
+    *,
+    digest: str | None,
+    description: str,
+    by: str,
+) -> versions.Version:
+    """The version is registered, and its files are in the store before it is."""
+    if digest is not None:
+        files.path_of(here.settings.files_dir, digest)
+    if len({path.name for path in paths}) != len(paths):
+        raise InputError("two files share a name", field="files", rule="distinct")
+    stored = tuple(files.store(here.settings.files_dir, path) for path in paths)
+    body = versions.Body(files=stored, description=description)
+    with writing(here.engine) as connection:
+        return versions.add_version(
+            connection, model, label, digest=digest, body=body, now_ms=here.now_ms(), by=by
+        )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", field="file") from error

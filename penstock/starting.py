@@ -1,0 +1,99 @@
+"""`penstock up`: prepares the installation, greets, and supervises its children."""
+
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from penstock import installation, lock, status
+from penstock.cli.output import Output
+from penstock.settings import Settings
+from penstock.supervisor import Supervisor, child_command
+from penstock.wiring import ROLES
+from streams.errors import UnavailableError
+
+STATUS_S = 5.0
+INTERRUPTED = 130
+
+
+def up(settings: Settings, output: Output) -> int:
+    """Runs until SIGTERM (exit code 0) or Ctrl-C (130); everything has ended when it returns.
+
+    Raises UnavailableError when another process holds the data folder or the port, ConfigError
+    when others could reach an installation without keys.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with lock.held(settings.data_dir), _stopping() as (stop, reason):
+        installation.prepare(settings)
+        with installation.opened(settings) as here:
+            installation.refuse_open_doors(here)
+        _check_port(settings)
+        threading.Thread(target=_report, args=(settings, output, stop), daemon=True).start()
+        Supervisor(list(ROLES), child_command, say=output.say).run(stop)
+        output.say("stopped")
+    return INTERRUPTED if reason == [signal.SIGINT] else 0
+
+
+@contextmanager
+def _stopping() -> Iterator[tuple[threading.Event, list[int]]]:
+    """An event that Ctrl-C, SIGTERM and a closed terminal set, and which of them it was."""
+    stop, reason = threading.Event(), list[int]()
+
+    def asked(number: int, _frame: object) -> None:
+        reason[:] = reason or [number]
+        stop.set()
+
+    caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [(number, signal.signal(number, asked)) for number in caught]
+    try:
+        yield stop, reason
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _check_port(settings: Settings) -> None:
+    """Raises UnavailableError when the address is taken: a child could only retry for ever."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.create_server((settings.host.strip("[]"), settings.port), family=family).close()
+    except OSError as error:
+        raise UnavailableError(
+            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}",
+            why="another program uses the port, or the address is not this machine's",
+            fix="set PENSTOCK_PORT or PENSTOCK_HOST, or stop the other program",
+        ) from error
+
+
+def _greeting(settings: Settings) -> str:
+    event = (
+        '{"type": "io.penstock.prediction.v1", "model": "demo", "version": "v1",'
+        ' "prediction_id": "p-1", "time": "\'$(date -u +%FT%TZ)\'",'
+        ' "output": {"label": "spam", "score": 0.9}}'
+    )
+    return "\n".join(
+        (
+            f"Penstock runs at {settings.url}",
+            f"data in {settings.data_dir.absolute()}",
+            "send the first event from another terminal:",
+            f"  curl {settings.url}/v1/events --json '{event}'",
+            "then: penstock events tail      Ctrl-C here ends everything",
+        )
+    )
+
+
+def _report(settings: Settings, output: Output, stop: threading.Event) -> None:
+    """Greets once ingest answers; then, on a terminal, a line whenever there is news."""
+    while not status.is_up(settings):
+        if stop.wait(0.1):
+            return
+    output.say(_greeting(settings))
+    said = ""
+    while sys.stderr.isatty() and not stop.wait(STATUS_S):
+        seen = status.pipe(settings)
+        text = "ingest does not answer" if seen is None else status.line(seen)
+        if text != said:
+            output.say(text)
+            said = text

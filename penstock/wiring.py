@@ -1,0 +1,100 @@
+"""Where the rooms are put together: what each child of `penstock up` runs.
+
+Each role imports what it needs when it starts, so that intake does not carry a web server.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+
+from penstock.installation import Installation, opened, owner
+from penstock.settings import Settings
+from streams import deadletters, ledger, registry
+from streams.db.clock import Clock
+from streams.db.engine import writing
+from streams.installation import keep_tick
+from streams.pipeline import RETENTION_MARGIN_MS, RETENTION_MS
+from streams.topics import TOPICS
+
+Role = Callable[[Settings, threading.Event], None]
+
+
+def web(settings: Settings, stop: threading.Event) -> None:
+    """Pages and ingest."""
+    from penstock.web.app import create_app
+    from penstock.web.serve import serve
+    from streams.logs.group_commit import GroupCommit
+
+    with opened(settings) as here:
+        commits = GroupCommit(here.log, window_s=settings.group_commit_ms / 1000)
+        try:
+            app = create_app(
+                settings=settings, log=here.log, commits=commits, engine=here.engine, checks={}
+            )
+            serve(app, settings.host, settings.port, stop)
+        finally:
+            commits.close()
+
+
+def intake(settings: Settings, stop: threading.Event) -> None:
+    """The one pass over events."""
+    from streams.pipe import Pipe
+    from streams.pipeline import Pipeline
+
+    with opened(settings, durable=False) as here:
+        Pipeline(
+            here.log,
+            here.engine,
+            collectors=[Pipe()],
+            owner=owner("intake"),
+            clock=here.clock,
+            lateness_ms=settings.lateness_ms,
+        ).run(stop)
+
+
+def control(settings: Settings, stop: threading.Event) -> None:
+    """What one process at a time does: relay, expiry, retention, the clock's tick."""
+    from penstock.control import Control, Duty
+    from streams.closer import Closer
+    from streams.relay import Relay
+
+    with opened(settings) as here:
+        name = owner("control")
+        closer = Closer(here.engine, clock=here.clock)
+        relay = Relay(here.log, here.engine, owner=name, clock=here.clock)
+        duties = [
+            Duty("relay", 0.1, lambda: relay.step() > 0),
+            Duty("closer", 1.0, closer.step),
+            Duty("tick", 1.0, lambda: _tick(here)),
+            Duty("ledger", 60.0, lambda: _expire_ledger(here)),
+            Duty("dead letters", 60.0, lambda: _expire_letters(here)),
+            Duty("log retention", 60.0, lambda: _trim(here)),
+        ]
+        Control(here.engine, duties, owner=name).run(stop)
+
+
+def _tick(here: Installation) -> None:
+    """A clock of its own goes on from here after a restart; the wall's needs no keeping."""
+    if here.clock != Clock():
+        with writing(here.engine) as connection:
+            keep_tick(connection, here.now_ms())
+
+
+def _expire_ledger(here: Installation) -> bool:
+    """Requests past every horizon are gone, a short transaction's worth; whether any were."""
+    with writing(here.engine) as connection:
+        kept_ms = max(RETENTION_MS, registry.longest_horizon_ms(connection) + RETENTION_MARGIN_MS)
+        return ledger.expire(connection, before_ms=here.now_ms() - kept_ms, limit=200) > 0
+
+
+def _expire_letters(here: Installation) -> None:
+    before_ms = here.now_ms() - here.settings.dead_letter_retention_ms
+    with writing(here.engine) as connection:
+        deadletters.expire(connection, before_ms=before_ms)
+
+
+def _trim(here: Installation) -> None:
+    for topic in TOPICS:
+        here.log.trim(topic, now_ms=here.now_ms())
+
+
+ROLES: Mapping[str, Role] = {"web": web, "intake": intake, "control": control}
