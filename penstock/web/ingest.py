@@ -30,7 +30,7 @@ from streams.keys import KeyRing, Principal
 
 PATH = "/v1/events"
 KEPT_REJECTS_PER_MINUTE = 100
-THREAD_BYTES = 64 << 10  # a larger body is read in a thread, so that probes are answered meanwhile
+THREAD_BYTES = 64 << 10
 
 _log = logging.getLogger(__name__)
 
