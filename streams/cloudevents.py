@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
+from streams import envelopes
 from streams.errors import InputError
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -38,7 +40,7 @@ def plain(line: bytes) -> bytes:
     """
     event = _decoder.decode(line)
     if not bytes(event.data):
-        raise InputError("the CloudEvent has no JSON data", field="data", rule="required")
+        raise InputError("the CloudEvent has no JSON data", field="data", rule="missing_field")
     return _merged(
         bytes(event.data),
         {
@@ -59,19 +61,26 @@ def is_binary(headers: Mapping[str, str]) -> bool:
 def from_headers(headers: Mapping[str, str], body: bytes) -> bytes:
     """The plain event of a binary-mode CloudEvent: attributes in ce-* headers, data in the body.
 
-    Kafka spells the prefix `ce_`; callers pass lower-case names with `ce-`.
+    Kafka spells the prefix `ce_`; callers pass lower-case names with `ce-`. A body that is not
+    an object comes back as it is, for the decoder to say why.
     """
-    event_id = headers.get("ce-id", "")[:100]
-    return _merged(
-        body,
-        {
-            "type": headers.get("ce-type"),
-            "time": headers.get("ce-time"),
-            "model": headers.get("ce-subject"),
-            "event_id": event_id or None,
-            "traceparent": headers.get("ce-traceparent") or headers.get("traceparent"),
-        },
-    )
+    named = {
+        name: unquote(headers.get(f"ce-{name}", ""))
+        for name in ("type", "time", "subject", "id", "traceparent")
+    }
+    try:
+        return _merged(
+            envelopes.one_line(body),
+            {
+                "type": named["type"] or None,
+                "time": named["time"] or None,
+                "model": named["subject"] or None,
+                "event_id": named["id"][:100] or None,
+                "traceparent": named["traceparent"] or headers.get("traceparent"),
+            },
+        )
+    except (ValueError, RecursionError):
+        return envelopes.one_line(body)
 
 
 def _merged(data: bytes, attributes: Mapping[str, str | None]) -> bytes:

@@ -7,7 +7,9 @@ One bad event never costs its neighbours: a batch is decoded in one sweep, and o
 fails, or when the bytes hold something that needs a closer look, event by event.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -17,18 +19,22 @@ from streams.errors import InputError
 from streams.events import (
     ID_CHARACTERS,
     MAX_EVENT_BYTES,
-    TYPES,
+    MAX_TEXT_BYTES,
     AnyEvent,
     Fault,
+    Output,
     Prediction,
     Refused,
     rule_fault,
 )
+from streams.faults import fault_of
 
+MAX_ID = 200
 MAX_RAW_BYTES = 2048  # of a bad event, kept for the person who repairs it
 _decoder = msgspec.json.Decoder(AnyEvent)
 _log_decoder = msgspec.json.Decoder(AnyEvent | Refused)
 _array = msgspec.json.Decoder(list[msgspec.Raw])
+_STRUCTURE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},]', re.DOTALL)
 
 
 class Bad(msgspec.Struct, frozen=True, gc=False):
@@ -56,38 +62,61 @@ class Decoded(msgspec.Struct, gc=False):
 def split(value: bytes) -> tuple[envelopes.Header, list[bytes]]:
     """The events in `value`, one a line, undecoded; the first bytes tell the form.
 
-    Raises InputError when the whole is unreadable (a broken array or envelope header).
+    Raises InputError when the whole is unreadable: an envelope's header, or UTF-16.
     """
-    body = value.lstrip() if value[:1].isspace() else value
-    try:
-        if body.startswith(envelopes.MAGIC):
-            return envelopes.unpack(body)
-        if body.startswith(b"["):
-            return envelopes.Header(), [
-                envelopes.one_line(bytes(raw)) for raw in _array.decode(body)
-            ]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(
-            f"the batch is not readable: {_reason(error)}", field="", rule="malformed_json"
-        ) from error
-    if b"\n" not in body.strip():
-        return envelopes.Header(), [body.strip()] if body.strip() else []
+    if value.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError("this is UTF-16; events are UTF-8", rule="bad_encoding")
+    body = value.removeprefix(b"\xef\xbb\xbf").strip()
+    if body.startswith(envelopes.MAGIC):
+        return envelopes.unpack(body)
+    if body.startswith(b"["):
+        return envelopes.Header(), [envelopes.one_line(element) for element in _elements(body)]
+    if b"\n" not in body and b"\r" not in body:
+        return envelopes.Header(), [body] if body else []
     return envelopes.Header(), _several_lines(body)
+
+
+def _elements(body: bytes) -> list[bytes]:
+    """The elements of an array; of a broken one, what stands between its own commas.
+
+    So a broken element costs only itself, unless it leaves a string or a bracket open.
+    """
+    try:
+        return [bytes(raw) for raw in _array.decode(body)]
+    except (ValueError, RecursionError):
+        pass
+    elements: list[bytes] = []
+    depth, start = 0, 1
+    for mark in _STRUCTURE.finditer(body):
+        match body[mark.start()]:
+            case 0x5B | 0x7B:  # [ {
+                depth += 1
+            case 0x5D | 0x7D:  # ] }
+                depth -= 1
+            case 0x2C if depth == 1:  # ,
+                elements.append(body[start : mark.start()])
+                start = mark.end()
+        if depth == 0:
+            after = body[mark.end() :]
+            last = [body[start : mark.start()], after]
+            return elements + [part for part in last if part.strip()]
+    return [*elements, body[start:]]
 
 
 def _several_lines(body: bytes) -> list[bytes]:
     """JSON Lines, or one event printed over several lines when its first line is no whole value."""
     lines = [line for line in body.splitlines() if line.strip()]
-    try:
-        msgspec.json.decode(lines[0], type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError):
-        whole = envelopes.one_line(body)
-        try:
-            msgspec.json.decode(whole, type=msgspec.Raw)
-        except (msgspec.DecodeError, RecursionError):
-            return lines
-        return [whole]
+    if not _is_json(lines[0]) and _is_json(body):
+        return [envelopes.one_line(body)]
     return lines
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def decode(lines: list[bytes], *, header: envelopes.Header = envelopes.Header()) -> Decoded:  # noqa: B008 - frozen
@@ -100,20 +129,22 @@ def decode_record(value: bytes) -> tuple[Decoded, list[tuple[int, Refused]]]:
     try:
         header, lines = split(value)
     except InputError as error:
-        bad = Bad(0, Fault("malformed_json", "", error.message), "", value[:MAX_RAW_BYTES])
+        fault = Fault(error.rule, error.field, error.message)
+        bad = Bad(0, fault, "", value[:MAX_RAW_BYTES])
         return Decoded([], [], [], [bad]), []
     decoded = _decode(lines, _log_decoder.decode, header, closer=rule_fault)
-    if not any(type(event) is Refused for event in decoded.events):
+    events: list[Any] = decoded.events
+    if Refused not in set(map(type, events)):
         return decoded, []
+    kept = [k for k, event in enumerate(events) if type(event) is not Refused]
     refused = [
         (index, event)
-        for index, event in zip(decoded.indexes, decoded.events, strict=True)
-        if isinstance(event, Refused)
+        for index, event in zip(decoded.indexes, events, strict=True)
+        if type(event) is Refused
     ]
-    kept = [k for k, event in enumerate(decoded.events) if type(event) is not Refused]
     decoded.lines = [decoded.lines[k] for k in kept]
     decoded.indexes = [decoded.indexes[k] for k in kept]
-    decoded.events = [decoded.events[k] for k in kept]
+    decoded.events = [events[k] for k in kept]
     return decoded, refused
 
 
@@ -128,47 +159,72 @@ def _decode(
         events = [read(line) for line in lines]
     except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
         return _one_by_one(lines, read, header, closer)
-    if lines and (_needs_closer_look(lines) or not _plainly_good(events)):
+    if lines and (_needs_closer_look(lines) or not _plainly_good(events, closer)):
         return _one_by_one(lines, read, header, closer)
     return Decoded(events, range(len(events)), lines, [], header)
 
 
 def _needs_closer_look(lines: list[bytes]) -> bool:
-    """Whether a line is too long, or may hold a control character or a field of our own.
+    """Whether a line is too long, or may hold a control character or text that is not UTF-8.
 
     JSON writes control characters with a backslash, but for DEL and C1 (0x7f, 0xc2 0x80-0x9f).
+    msgspec does not look into the strings of fields that it skips.
     """
     whole = b"\n".join(lines)
     return (
         b"\\" in whole
         or b"\x7f" in whole
-        or b"\xc2" in whole
-        or b'"audit":' in whole
-        or b'"blind":' in whole
+        or (not whole.isascii() and (b"\xc2" in whole or not _is_utf8(whole)))
         or (len(whole) > MAX_EVENT_BYTES and max(map(len, lines)) > MAX_EVENT_BYTES)
     )
 
 
-def _plainly_good(events: list[Any]) -> bool:
-    """True only if no event breaks a rule; False sends the batch through the exact rules."""
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _plainly_good(events: list[Any], closer: Callable[[AnyEvent], Fault | None]) -> bool:
+    """True only if no event breaks a rule; False sends the batch through the exact rules.
+
+    For a plain prediction this is a shortcut of `rule_fault`, which names the rule.
+    """
     ids = []
     for event in events:
-        if type(event) is Prediction:
-            output = event.output
-            if output is None:
-                if event.error is None:
-                    return False
-            elif event.error is not None or (
-                output.label is None and output.score is None and output.value is None
-            ):
+        if type(event) is Prediction and event.error is None and event.inputs is None:
+            if not _has_plain_output(event.output) or not _has_plain_time(event.time):
                 return False
             ids.append(event.prediction_id)
-        elif type(event) is Refused or rule_fault(event) is not None:
+        elif type(event) is Refused or closer(event) is not None:
             return False
     try:
         return not "".join(ids).encode("ascii").translate(None, ID_CHARACTERS)
     except UnicodeEncodeError:
         return False
+
+
+def _has_plain_output(output: Output | None) -> bool:
+    """Whether there is an answer, and no text that might be too long."""
+    return (
+        output is not None
+        and (
+            output.label is not None
+            or output.score is not None
+            or output.value is not None
+            or output.scores is not None
+            or output.boxes is not None
+            or output.text is not None
+        )
+        and (output.text is None or len(output.text) <= MAX_TEXT_BYTES // 4)
+    )
+
+
+def _has_plain_time(time: int | datetime) -> bool:
+    """Whether the time lies within its limits wherever its offset puts it."""
+    return isinstance(time, int) or 1971 <= time.year <= 2098
 
 
 def _one_by_one(
@@ -188,7 +244,7 @@ def _one_by_one(
             decoded.lines.append(plain)
             indexes.append(index)
         else:
-            decoded.bad.append(Bad(index, fault, id_of(event), line[:MAX_RAW_BYTES]))
+            decoded.bad.append(Bad(index, fault, id_of(event, plain), line[:MAX_RAW_BYTES]))
     decoded.indexes = indexes
     return decoded
 
@@ -203,13 +259,14 @@ def _one(line: bytes, read: Callable[[bytes], Any]) -> tuple[Any, bytes, Fault |
             ),
         )
     try:
+        line.decode()
         if cloudevents.MARK in line:
             line = _unwrapped(line)
         return read(line), line, None
     except InputError as error:
         return None, line, Fault(error.rule, error.field, error.message)
     except (ValueError, RecursionError) as error:
-        return None, line, fault_of(error)
+        return None, line, fault_of(error, line)
 
 
 def _unwrapped(line: bytes) -> bytes:
@@ -221,49 +278,6 @@ def _unwrapped(line: bytes) -> bytes:
     return cloudevents.plain(line) if "specversion" in fields and "model" not in fields else line
 
 
-def fault_of(error: Exception) -> Fault:
-    """What msgspec said, as a code, the field it names and the rule."""
-    if isinstance(error, RecursionError):
-        return Fault("too_deep", "", "nested too deeply to read")
-    if isinstance(error, UnicodeDecodeError):
-        return Fault(
-            "bad_encoding", "", f"not UTF-8: {error.reason} at byte {error.start} of a string"
-        )
-    reason = str(error)
-    if not isinstance(error, msgspec.ValidationError):
-        code = "bad_encoding" if "surrogate" in reason else "malformed_json"
-        return Fault(code, "", reason)
-    rule, _, place = reason.partition(" - at `")
-    field = place.rstrip("`").removeprefix("$").removeprefix(".")
-    return Fault(_code(rule, field), _missing_field(rule) or field, _explained(rule, field))
-
-
-def _code(rule: str, field: str) -> str:
-    if "missing required field" in rule:
-        return "missing_field"
-    if field == "type" and rule.startswith("Invalid value"):
-        return "unknown_type"
-    if (
-        "<=" in rule
-        or ">=" in rule
-        or "length" in rule
-        or "out of range" in rule
-        or "timezone" in rule
-    ):
-        return "out_of_range"
-    return "wrong_type" if rule.startswith("Expected") else "invalid_value"
-
-
-def _missing_field(rule: str) -> str:
-    return rule.split("`")[1] if "missing required field" in rule else ""
-
-
-def _explained(rule: str, field: str) -> str:
-    if field == "type" and rule.startswith("Invalid value"):
-        return f"{rule}; known types are {', '.join(TYPES)}"
-    return rule.replace("`", "")
-
-
 def _outside_fault(event: AnyEvent) -> Fault | None:
     for field in ("audit", "blind"):
         if getattr(event, field, None) is not None:
@@ -271,50 +285,26 @@ def _outside_fault(event: AnyEvent) -> Fault | None:
     return rule_fault(event)
 
 
-def id_of(event: AnyEvent | None) -> str:
-    """The id that its sender knows an event by, or an empty string."""
+class _Ids(msgspec.Struct, gc=False):
+    prediction_id: Any = None
+    label_id: Any = None
+    feedback_id: Any = None
+    instance: Any = None
+
+
+_ids = msgspec.json.Decoder(_Ids)
+
+
+def id_of(event: AnyEvent | None, line: bytes = b"") -> str:
+    """The id that its sender knows an event by, read from `line` where it could not be decoded."""
+    named: object = event
+    if event is None:
+        try:
+            named = _ids.decode(line[:MAX_EVENT_BYTES])
+        except (ValueError, RecursionError):
+            return ""
     for field in ("prediction_id", "label_id", "feedback_id", "instance"):
-        value = getattr(event, field, None)
-        if value:
-            return str(value)
+        value = getattr(named, field, None)
+        if isinstance(value, str) and value:
+            return value[:MAX_ID]
     return ""
-
-
-def _reason(error: Exception) -> str:
-    return "nested too deeply to read" if isinstance(error, RecursionError) else str(error)
-
-
-def unknown_fields(line: bytes) -> list[str]:
-    """Names in a plain event that its type does not define, dotted, sorted.
-
-    Slower than decoding (it reads the line a second time), so callers look at a sample.
-    """
-    try:
-        value = msgspec.json.decode(line)
-    except (ValueError, RecursionError):
-        return []
-    kind = TYPES.get(value.get("type", "")) if isinstance(value, dict) else None
-    return sorted(_unknown(value, kind, "")) if kind is not None else []
-
-
-_NESTED = {"output": "output.", "error": "error."}
-
-
-def _unknown(value: Mapping[str, Any], kind: type[msgspec.Struct], prefix: str) -> Iterator[str]:
-    types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
-    for name, inner in value.items():
-        if name == "type" and not prefix:
-            continue
-        if name not in types:
-            yield prefix + name
-        elif not prefix and name in _NESTED and isinstance(inner, dict):
-            struct = next(
-                (
-                    arm
-                    for arm in getattr(types[name], "__args__", ())
-                    if hasattr(arm, "__struct_fields__")
-                ),
-                None,
-            )
-            if struct is not None:
-                yield from _unknown(inner, struct, _NESTED[name])

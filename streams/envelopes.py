@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from streams.errors import InputError
+
 MAGIC = b'{"penstock":'
 FORMAT = 1
 
@@ -41,9 +43,21 @@ def pack(
 
 
 def unpack(value: bytes) -> tuple[Header, list[bytes]]:
-    """The header and the event lines; raises msgspec.DecodeError on a broken header."""
-    first, _, rest = value.partition(b"\n")
-    return _header.decode(first), rest.split(b"\n") if rest else []
+    """The header and the event lines; raises InputError when the header cannot be read."""
+    first, *lines = value.split(b"\n")
+    try:
+        header = _header.decode(first)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"the header of the envelope is not readable: {error}", rule="malformed_json"
+        ) from error
+    if header.penstock != FORMAT:
+        raise InputError(
+            f"the envelope has format {header.penstock}, this release reads {FORMAT}",
+            field="penstock",
+            rule="unknown_format",
+        )
+    return header, lines
 
 
 def one_line(event: bytes) -> bytes:

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 PREFIX = "io.penstock."
 MAX_EVENT_BYTES = 32 * 1024
 MAX_TEXT_BYTES = 16 * 1024
+LAST_TIME_MS = 4_102_444_799_999  # the last of 2099
 
 Name = Annotated[
     str, Meta(min_length=1, max_length=120, description="1-120 characters, no control characters")
@@ -25,7 +26,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Millis = Annotated[float, Meta(ge=0, le=86_400_000, description="milliseconds")]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Time = (
-    Annotated[int, Meta(ge=0, le=4_102_444_799_999, description="milliseconds UTC, before 2100")]
+    Annotated[int, Meta(ge=0, le=LAST_TIME_MS, description="milliseconds UTC, before 2100")]
     | Annotated[datetime, Meta(tz=True, description="RFC 3339 with offset")]
 )
 Text = Annotated[str, Meta(max_length=MAX_TEXT_BYTES)]
@@ -163,7 +164,7 @@ class Assigned(Event, gc=False, kw_only=True, tag_field="type", tag="io.penstock
     """
 
     instance: Name
-    minute: Annotated[int, Meta(ge=0, le=4_102_444_799_999, description="its start, ms UTC")]
+    minute: Annotated[int, Meta(ge=0, le=LAST_TIME_MS, description="its start, ms UTC")]
     route: Name = "default"
     route_version: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
     arm: Name
@@ -201,6 +202,7 @@ class Fault(Struct, frozen=True, gc=False):
 
 
 _ID = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 ID_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-"
 
@@ -212,14 +214,21 @@ def rule_fault(event: AnyEvent) -> Fault | None:
         return Fault(
             "bad_id", "prediction_id", f"{pid[:60]!r} has characters other than A-Z a-z 0-9 . _ : -"
         )
-    return _name_fault(event) or _shape_fault(event)
+    return _time_fault(event) or _name_fault(event) or _shape_fault(event)
+
+
+def _time_fault(event: AnyEvent) -> Fault | None:
+    """A spelled-out time has the limits of one in milliseconds."""
+    if type(event.time) is not int and not 0 <= time_ms(event.time) <= LAST_TIME_MS:
+        return Fault("out_of_range", "time", f"{event.time} is not between 1970 and 2100")
+    return None
 
 
 def _name_fault(event: AnyEvent) -> Fault | None:
     for field, text in _names(event):
         if text is not None and _CONTROL.search(text):
             return Fault("control_character", field, f"{text[:60]!r} holds a control character")
-    for field in ("by", "explanation", "event_id", "traceparent"):
+    for field in ("explanation", "event_id", "traceparent"):
         if "\0" in (getattr(event, field, None) or ""):
             return Fault("control_character", field, "NUL is refused everywhere")
     return None
@@ -230,7 +239,7 @@ def _names(event: AnyEvent) -> list[tuple[str, str | None]]:
         (field, getattr(event, field, None))
         for field in (
             "model", "version", "route", "arm", "unit_id", "join_key", "label_id", "label",
-            "feedback_id", "name", "source", "instance", "supersedes",
+            "feedback_id", "name", "source", "instance", "supersedes", "by",
         )
     ]  # fmt: skip
     if isinstance(event, Prediction):
@@ -242,7 +251,12 @@ def _names(event: AnyEvent) -> list[tuple[str, str | None]]:
             for key, value in (event.features or {}).items()
             if isinstance(value, str) and "\0" in value
         ]
-        names += [(f"inputs[{i}].name", item.name) for i, item in enumerate(event.inputs or ())]
+        for i, item in enumerate(event.inputs or ()):
+            names += [
+                (f"inputs[{i}].name", item.name),
+                (f"inputs[{i}].media_type", item.media_type),
+                (f"inputs[{i}].uri", item.uri),
+            ]
         if event.output is not None:
             names += [
                 ("output.label", event.output.label),
@@ -320,6 +334,9 @@ def _prediction_fault(event: Prediction) -> Fault | None:
             )
         if output.text is not None and len(output.text.encode()) > MAX_TEXT_BYTES:
             return Fault("out_of_range", "output.text", "longer than 16 KiB")
+    for i, item in enumerate(event.inputs or ()):
+        if item.sha256 is not None and not _SHA256.fullmatch(item.sha256):
+            return Fault("invalid_value", f"inputs[{i}].sha256", "not 64 hexadecimal digits")
     return None
 
 

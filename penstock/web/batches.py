@@ -27,6 +27,7 @@ from streams.events import (
 )
 from streams.hashing import partition_of
 from streams.keys import Principal
+from streams.unknown import unknown_fields
 
 UNREADABLE = frozenset(("malformed_json", "bad_encoding", "too_deep"))
 SMALL_BATCH = 10
@@ -66,9 +67,9 @@ class Batch(msgspec.Struct):
 
 def split(body: bytes, headers: Mapping[str, str], max_events: int) -> list[bytes]:
     """The events of a body, undecoded; raises Problem when there are none, or too many."""
+    if cloudevents.is_binary(headers):
+        return [cloudevents.from_headers(headers, body)]
     try:
-        if cloudevents.is_binary(headers):
-            return [cloudevents.from_headers(headers, body)]
         lines = codec.split(body)[1]
     except InputError as error:
         raise Problem("unreadable-body", error.message) from error
@@ -97,7 +98,7 @@ def read(
     bad = decoded.bad
     warnings: list[Warning] = []
     if strict or look_closer or len(lines) <= SMALL_BATCH:
-        unknown = [codec.unknown_fields(line) for line in kept]
+        unknown = [unknown_fields(line) for line in kept]
         if strict:
             faults = [_unknown_fault(names) for names in unknown]
             events, kept, indexes, bad = _without(faults, events, kept, indexes, bad)
