@@ -31,3 +31,11 @@ class Direct:
         if values:
             self._log.append(EVENTS.name, values)
         return batch.rejected
+
+    def post(self, lines: list[bytes]) -> list[tuple[int, str, str, str]]:
+        """As `penstock.sending.Target.post`."""
+        plain = [line.rstrip(b"\r\n") for line in lines]
+        return [(r.index, r.code, r.field, r.detail) for r in self.take(plain)]
+
+    def hurry(self) -> None:
+        """Nothing here waits for long."""

@@ -1,0 +1,103 @@
+"""What `send` and `import` say before, while and after lines are sent."""
+
+import gzip
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import msgspec
+
+from penstock import sending
+from penstock.cli.main import FAILED, INTERRUPTED, OK
+from penstock.cli.output import Output
+from penstock.cli.progress import Progress
+from penstock.sending import Batch, Report, Target
+from penstock.server import Server
+from streams.errors import Error, InputError
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def send_file(output: Output, name: str, *, server: str, key: str | None, from_line: int) -> int:
+    """The lines of a file or of stdin were sent; the exit code."""
+    total = None
+    if name != "-":
+        with _lines(name) as stream:
+            total = max(0, sending.count_lines(stream) - from_line + 1)
+        output.say(f"{name}: {total:,} lines, {Path(name).stat().st_size:,} bytes")
+    with closing(Server(server, key=key, say=output.say)) as target, _lines(name) as stream:
+        target.check()
+        batches = sending.batches_of(stream, from_line=from_line)
+        again = f"penstock send {name}"
+        return transfer(output, batches, target, total=total, again=again)
+
+
+def transfer(
+    output: Output, batches: Iterable[Batch], target: Target, *, total: int | None, again: str
+) -> int:
+    """The batches were sent and the report printed; the exit code.
+
+    `again` is the command that goes on after Ctrl-C or an error, with --from-line.
+    """
+    progress = Progress(output, total=total)
+    reached = Report()
+
+    def told(report: Report) -> None:
+        nonlocal reached
+        reached = report
+        note = f"  {report.rejected:,} rejected" if report.rejected else ""
+        progress.show(report.read, note=note)
+
+    try:
+        report = sending.send(batches, target, told=told)
+    except Error as error:
+        error.fix = f"{error.fix}; then: {again} --from-line {reached.done_to_line + 1}".lstrip(
+            "; "
+        )
+        raise
+    finally:
+        progress.end()
+    shown = msgspec.to_builtins(report) | {"rate_per_s": round(progress.rate_per_s(report.read))}
+    tell(output, shown)
+    if report.interrupted:
+        output.say(
+            f"stopped after line {report.done_to_line}; what was sent is kept\n"
+            f"next:  {again} --from-line {report.done_to_line + 1}   (sending all again is safe)"
+        )
+        return INTERRUPTED
+    return FAILED if report.rejected else OK
+
+
+def tell(output: Output, shown: dict[str, Any]) -> None:
+    """The report: an object for a program, figures and the first refusals for a person."""
+    if output.format != "table":
+        output.item(shown)
+        return
+    names = ("read", "accepted", "rejected", "rate_per_s")
+    output.item({name: shown[name] for name in names})
+    for code, count in sorted(shown["by_code"].items(), key=lambda item: -item[1]):
+        output.say(f"  {code}: {count:,}")
+    for refusal in shown["first_rejected"]:
+        place = f"{refusal['field']}: " if refusal["field"] else ""
+        output.say(f"  line {refusal['line']}: {place}{refusal['detail']} [{refusal['code']}]")
+
+
+@contextmanager
+def _lines(name: str) -> Iterator[BinaryIO]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        with Path(name).open("rb") as stream:
+            if stream.read(2) == GZIP_MAGIC:
+                stream.seek(0)
+                with gzip.open(stream) as unpacked:
+                    yield cast(BinaryIO, unpacked)
+            else:
+                stream.seek(0)
+                yield stream
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{name}: {error.__class__.__name__}: {error}", field="file") from error
