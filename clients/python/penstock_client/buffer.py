@@ -64,6 +64,7 @@ class Buffer:
         self._batch_bytes = batch_bytes
         self._batch_events = batch_events
         self._segment_entries = min(_SEGMENT_ENTRIES, batch_events)
+        self._segment_bytes = min(_SEGMENT_BYTES, batch_bytes)
         # Re-entrant: a signal handler or a finaliser may record in the middle of a record.
         self._lock = RLock()
         self._segments: deque[_Segment] = deque()
@@ -164,7 +165,7 @@ class Buffer:
         if (
             not segments
             or len(segments[-1].entries) >= self._segment_entries
-            or segments[-1].bytes + cost > _SEGMENT_BYTES
+            or segments[-1].bytes + cost > self._segment_bytes
         ):
             segments.append(_Segment())
         segment = segments[-1]
@@ -197,7 +198,7 @@ class Buffer:
         if (
             before
             and len(before.entries) + len(segment.entries) <= self._segment_entries
-            and before.bytes + segment.bytes <= _SEGMENT_BYTES
+            and before.bytes + segment.bytes <= self._segment_bytes
         ):
             before.entries += segment.entries
             before.bytes += segment.bytes

@@ -9,10 +9,11 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import Condition, Event, RLock, Thread
+from threading import Condition, Lock, RLock, Thread
 from typing import NamedTuple
 
 from . import claims, counts
+from .bell import Bell
 from .buffer import Buffer, Entry
 from .counts import Counts, Sheet, Tally
 from .limits import Limits
@@ -22,6 +23,7 @@ from .stats import Tolls
 from .transport import Fate, Reply, Transport
 
 _IDLE_S = 30.0  # how long the thread sleeps with nothing to do, and how often it looks around
+_RESTART_S = 1.0  # how long to wait before a thread that died or did not start is replaced
 _COUNTS_S = 1.0  # how often a changed count is sent
 
 
@@ -54,9 +56,9 @@ class Sender:
         self._folder = folder
         self._scope = scope
         self._thread: Thread | None = None
-        self._starting = RLock()
+        self._starting = Lock()
         self._retry_start_s = 0.0
-        self._wake = Event()
+        self._bell = Bell()
         # What wakes the thread while it rests.
         self._wake_at_first = False  # the first event
         self._wake_at_batch = False  # a whole batch
@@ -79,7 +81,7 @@ class Sender:
         if thread is None or not thread.is_alive():
             self._start()
         elif self._wake_at_first or (ready and self._wake_at_batch):
-            self._wake.set()
+            self._bell.strike()
 
     def counted(self) -> None:
         """The thread knows that a count changed."""
@@ -87,7 +89,7 @@ class Sender:
         if thread is None or not thread.is_alive():
             self._start()
         elif self._wake_at_count:
-            self._wake.set()
+            self._bell.strike()
 
     def flush(self, timeout_s: float, *, once: bool = False) -> bool:
         """Everything recorded so far is settled, within `timeout_s`, or false.
@@ -99,7 +101,7 @@ class Sender:
         self._urgent = True
         if not self._is_done():
             self.recorded(ready=True)
-            self._wake.set()
+            self._bell.strike()
         with self._settled:
             while not self._is_done():
                 left_s = deadline_s - time.monotonic()
@@ -116,7 +118,7 @@ class Sender:
             self._closed = True
             left = self._in_flight + self._buffer.drain()
             self._in_flight = []
-        self._wake.set()
+        self._bell.strike()
         if left and not (self._spool and self._spool.append([entry.line for entry in left])):
             self._drop(left)
         if self._spool:
@@ -137,22 +139,25 @@ class Sender:
         return not (self._spool and self._spool.waiting_bytes)
 
     def _start(self) -> None:
-        now_s = time.monotonic()
-        with self._starting:
-            if self._closed or now_s < self._retry_start_s:
+        # Never waits: whoever holds it (perhaps this thread, below a signal handler) is starting.
+        if not self._starting.acquire(blocking=False):
+            return
+        try:
+            now_s = time.monotonic()
+            alive = self._thread is not None and self._thread.is_alive()
+            if self._closed or alive or now_s < self._retry_start_s:
                 return
-            if self._thread is not None and self._thread.is_alive():
-                return
+            self._retry_start_s = now_s + _RESTART_S
             self._busy = False
             self._sleep_through()
+            self._counts_due_s = now_s + _COUNTS_S
             self._before_start()
             self._thread = Thread(target=self._run, name="penstock-client", daemon=True)
-            try:
-                self._thread.start()
-            except RuntimeError as error:  # no more threads, or the interpreter is ending
-                self._thread = None
-                self._retry_start_s = now_s + 1.0
-                self._notices.note("sender", str(error))
+            self._thread.start()
+        except RuntimeError as error:  # no more threads, or the interpreter is ending
+            self._notices.note("sender", str(error))
+        finally:
+            self._starting.release()
 
     def _run(self) -> None:
         while not self._closed:
@@ -180,23 +185,24 @@ class Sender:
         elif not self._buffer.empty:
             pause_s = 0.0 if self._buffer.ready else self._limits.flush_ms / 1000
         elif self._counts.is_changed:
-            pause_s = self._counts_due_s - now_s
+            # Not at once even if due: the answer to the request will take the count along.
+            pause_s = max(self._counts_due_s - now_s, self._limits.flush_ms / 1000)
         elif self._spool and self._spool.waiting_bytes:
             pause_s = 0.0
         else:
             pause_s = self._look_due_s - now_s
-        self._wake.clear()
+        self._bell.silence()
         self._wake_at_batch = away_s <= 0
         self._wake_at_first = away_s <= 0 and self._buffer.empty
         self._wake_at_count = self._wake_at_first and not self._counts.is_changed
         # Looked at again: an event may have come between the look and the flag.
         if pause_s > 0 and not (self._wake_at_first and not self._buffer.empty):
-            self._wake.wait(pause_s)
+            self._bell.wait(pause_s)
         first = self._wake_at_first and not self._buffer.empty and not self._buffer.ready
         self._wake_at_first = self._wake_at_count = False
         if first and not self._urgent and not self._closed:
-            self._wake.clear()
-            self._wake.wait(self._limits.flush_ms / 1000)  # the first event waits for company
+            self._bell.silence()
+            self._bell.wait(self._limits.flush_ms / 1000)  # the first event waits for company
         self._sleep_through()
 
     def _sleep_through(self) -> None:
