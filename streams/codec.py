@@ -30,6 +30,7 @@ from streams.events import (
 from streams.faults import fault_of
 
 MAX_ID = 200
+MAX_BROKEN_BYTES = 1 << 20  # of an array that is searched for what can be read in it
 MAX_RAW_BYTES = 2048  # of a bad event, kept for the person who repairs it
 _decoder = msgspec.json.Decoder(AnyEvent)
 _log_decoder = msgspec.json.Decoder(AnyEvent | Refused)
@@ -62,7 +63,8 @@ class Decoded(msgspec.Struct, gc=False):
 def split(value: bytes) -> tuple[envelopes.Header, list[bytes]]:
     """The events in `value`, one a line, undecoded; the first bytes tell the form.
 
-    Raises InputError when the whole is unreadable: an envelope's header, or UTF-16.
+    Raises InputError when the whole is unreadable: an envelope's header, UTF-16, or a broken
+    array larger than MAX_BROKEN_BYTES.
     """
     if value.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError("this is UTF-16; events are UTF-8", rule="bad_encoding")
@@ -83,8 +85,11 @@ def _elements(body: bytes) -> list[bytes]:
     """
     try:
         return [bytes(raw) for raw in _array.decode(body)]
-    except (ValueError, RecursionError):
-        pass
+    except (ValueError, RecursionError) as error:
+        if len(body) > MAX_BROKEN_BYTES:
+            raise InputError(
+                f"the array is not readable: {fault_of(error).detail}", rule="malformed_json"
+            ) from error
     elements: list[bytes] = []
     depth, start = 0, 1
     for mark in _STRUCTURE.finditer(body):
