@@ -77,19 +77,25 @@ class Report(msgspec.Struct):
 
 
 def send(
-    batches: Iterable[Batch], target: Target, *, told: Callable[[Report], None] = lambda _: None
+    batches: Iterable[Batch],
+    target: Target,
+    *,
+    in_flight: int = IN_FLIGHT,
+    told: Callable[[Report], None] = lambda _: None,
 ) -> Report:
     """Every batch was answered; on Ctrl-C those under way are, and `interrupted` is set.
+
+    With more than one in flight, two neighbouring batches may arrive in either order.
 
     `told` hears how far it is after each answer. Errors of the target come through after the
     answers of the other batches under way.
     """
     report = Report()
     waiting: deque[tuple[Batch, Future[list[Refusal]]]] = deque()
-    with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="send") as pool:
+    with ThreadPoolExecutor(in_flight, thread_name_prefix="send") as pool:
         try:
             for batch in batches:
-                if len(waiting) == IN_FLIGHT:
+                if len(waiting) == in_flight:
                     _answered(waiting, report, told)
                 waiting.append((batch, pool.submit(_post, target, batch)))
         except KeyboardInterrupt:

@@ -1,9 +1,9 @@
-"""What `send` and `import` say before, while and after lines are sent."""
+"""What is said before, while and after lines are sent, and `penstock send` itself."""
 
 import gzip
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -31,16 +31,27 @@ def send_file(output: Output, name: str, *, server: str, key: str | None, from_l
     with closing(Server(server, key=key, say=output.say)) as target, _lines(name) as stream:
         target.check()
         batches = sending.batches_of(stream, from_line=from_line)
-        again = f"penstock send {name}"
-        return transfer(output, batches, target, total=total, again=again)
+        return transfer(
+            output,
+            batches,
+            target,
+            total=total,
+            next_step=lambda line: f"penstock send {name} --from-line {line}",
+        )
 
 
 def transfer(
-    output: Output, batches: Iterable[Batch], target: Target, *, total: int | None, again: str
+    output: Output,
+    batches: Iterable[Batch],
+    target: Target,
+    *,
+    total: int | None,
+    next_step: Callable[[int], str],
+    in_flight: int = sending.IN_FLIGHT,
 ) -> int:
     """The batches were sent and the report printed; the exit code.
 
-    `again` is the command that goes on after Ctrl-C or an error, with --from-line.
+    `next_step` is the command that goes on from a line, after Ctrl-C or an error.
     """
     progress = Progress(output, total=total)
     reached = Report()
@@ -52,21 +63,19 @@ def transfer(
         progress.show(report.read, note=note)
 
     try:
-        report = sending.send(batches, target, told=told)
+        report = sending.send(batches, target, in_flight=in_flight, told=told)
     except Error as error:
-        error.fix = f"{error.fix}; then: {again} --from-line {reached.done_to_line + 1}".lstrip(
-            "; "
-        )
+        step = next_step(reached.done_to_line + 1)
+        error.fix = f"{error.fix}; then: {step}" if error.fix else step
         raise
     finally:
         progress.end()
-    shown = msgspec.to_builtins(report) | {"rate_per_s": round(progress.rate_per_s(report.read))}
-    tell(output, shown)
+    rate = round(progress.rate_per_s(report.read))
+    tell(output, msgspec.to_builtins(report) | {"rate_per_s": rate})
     if report.interrupted:
-        output.say(
-            f"stopped after line {report.done_to_line}; what was sent is kept\n"
-            f"next:  {again} --from-line {report.done_to_line + 1}   (sending all again is safe)"
-        )
+        step = next_step(report.done_to_line + 1)
+        output.say(f"stopped after line {report.done_to_line}; what was sent is kept")
+        output.say(f"next:  {step}   (sending all of it again is safe)")
         return INTERRUPTED
     return FAILED if report.rejected else OK
 
@@ -77,7 +86,7 @@ def tell(output: Output, shown: dict[str, Any]) -> None:
         output.item(shown)
         return
     names = ("read", "accepted", "rejected", "rate_per_s")
-    output.item({name: shown[name] for name in names})
+    output.item({name: shown[name] for name in names if name in shown})
     for code, count in sorted(shown["by_code"].items(), key=lambda item: -item[1]):
         output.say(f"  {code}: {count:,}")
     for refusal in shown["first_rejected"]:
@@ -92,12 +101,8 @@ def _lines(name: str) -> Iterator[BinaryIO]:
         return
     try:
         with Path(name).open("rb") as stream:
-            if stream.read(2) == GZIP_MAGIC:
-                stream.seek(0)
-                with gzip.open(stream) as unpacked:
-                    yield cast(BinaryIO, unpacked)
-            else:
-                stream.seek(0)
-                yield stream
+            is_gzip = stream.read(2) == GZIP_MAGIC
+            stream.seek(0)
+            yield cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if is_gzip else stream
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{name}: {error.__class__.__name__}: {error}", field="file") from error
+        raise InputError(f"{name}: {type(error).__name__}: {error}", field="file") from error
