@@ -420,8 +420,9 @@ class Client:
             Finalize(None, self.close, exitpriority=10)
 
     def _begin_in_child(self) -> None:
-        self._sender.abandon()
+        parents = self._sender
         self._begin()
+        parents.abandon()
 
 
 def _first_given(*keys: str | None) -> str:

@@ -4,9 +4,11 @@ The standard library's HTTP is imported by the first request, not with the packa
 25 ms where httpx costs 170 ms, and a request costs 0.1 ms of the service's interpreter, not 0.4.
 """
 
+import codecs
 import os
 import time
 import zlib
+from contextlib import suppress
 from enum import Enum
 from threading import RLock
 from typing import TYPE_CHECKING, NamedTuple
@@ -109,7 +111,8 @@ class Transport:
         """In a forked child: the socket is the parent's; our descriptor of it is closed."""
         if self._connection is not None and self._connection.sock is not None:
             # Not socket.close: a reader's lock may be held by a thread that does not exist here.
-            os.close(self._connection.sock.detach())
+            with suppress(OSError):  # the parent was just closing it
+                os.close(self._connection.sock.detach())
 
     def _try(self, body: bytes, headers: dict[str, str]) -> Reply:
         try:
@@ -131,6 +134,8 @@ class Transport:
     def _connect(self) -> "HTTPConnection":
         with IMPORTING:
             from http.client import HTTPConnection, HTTPSConnection
+
+            codecs.lookup("idna")  # imported by the first look-up of a host
         if not self._secure:
             return HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         with IMPORTING:
