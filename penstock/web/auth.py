@@ -6,6 +6,7 @@ own name at 127.0.0.1 sends that name) and the Origin check, so they hold for ev
 brings no key.
 """
 
+import asyncio
 import ipaddress
 import time
 from collections.abc import Collection
@@ -16,7 +17,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.web.problems import Problem, respond, trace_id
-from streams.keys import KeyRing, Principal
+from streams.keys import REREAD_MS, KeyRing, Principal
 
 LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 PROBES = frozenset(("/healthz", "/readyz"))
@@ -66,7 +67,9 @@ async def principal(request: Request, keys: KeyRing) -> Principal:
     if token:
         known = keys.authenticate(token, _now_ms())
         if known is None:
-            # It may have been made a moment ago; the ring is at most a second old.
+            # It may have been made since the ring was read. After this pause the ring is either
+            # younger than the request, or old enough to be read again.
+            await asyncio.sleep(REREAD_MS / 1000)
             await run_in_threadpool(keys.refresh_soon, _now_ms())
             known = keys.authenticate(token, _now_ms())
         if known is None:

@@ -27,7 +27,7 @@ class Place:
     """One installation: its log, its results and its app."""
 
     def __init__(self, folder: Path, **settings: object) -> None:
-        self.settings = Settings(data_dir=folder, disk_reserve_bytes=0, **settings)  # type: ignore[arg-type]
+        self.settings = Settings(data_dir=folder, **{"disk_reserve_bytes": 0, **settings})  # type: ignore[arg-type]
         self.log = EmbeddedLog(self.settings.log_path, clock=Clock())
         self.log.ensure(TOPIC, self.settings.partitions)
         self.engine = connect(self.settings.database)
