@@ -107,6 +107,7 @@ class Sender:
                 left_s = deadline_s - time.monotonic()
                 if left_s <= 0 or (once and self._tolls["failures"] > failures):
                     break
+                self.recorded(ready=True)  # a thread that died is replaced
                 self._settled.wait(min(left_s, 0.05))
         self._urgent = False
         return self._is_done()
