@@ -189,7 +189,7 @@ class KeyRing:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._held: Mapping[str, _Held] = {}
-        self._required = False
+        self._required = True  # until the table was read
         self._used: dict[str, int] = {}
         self._read_ms = 0
         self._saved_ms = 0

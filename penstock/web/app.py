@@ -1,5 +1,6 @@
 """The web application, from its parts: nothing here is global, so a test can have many."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,9 +19,11 @@ from streams.errors import Error
 from streams.keys import KeyRing
 from streams.logs.base import Log
 from streams.logs.group_commit import GroupCommit
+from streams.topics import EVENTS
 
-TOPIC = "events"
 CONSUMER = "intake"
+_log = logging.getLogger(__name__)
+
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'",
@@ -46,13 +49,13 @@ def create_app(
     """
     keys = KeyRing(engine)
     figures = metrics.Metrics()
-    regrouper = Regrouper(commits, TOPIC)
+    regrouper = Regrouper(commits, EVENTS.name)
     watch = Watch(
         settings=settings,
         log=log,
         engine=engine,
         keys=keys,
-        topic=TOPIC,
+        topic=EVENTS.name,
         consumer=CONSUMER,
         record_bytes=lambda: regrouper.bytes / regrouper.records if regrouper.records else 0.0,
     )
@@ -62,7 +65,7 @@ def create_app(
         watch=watch,
         regrouper=regrouper,
         metrics=figures,
-        partitions=log.state(TOPIC).partitions,
+        partitions=log.state(EVENTS.name).partitions,
     )
 
     @asynccontextmanager
@@ -88,25 +91,40 @@ def create_app(
     pipe.install(app, figures, watch)
     _describe(app)
     app.add_middleware(Door, names=_names(settings))
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Rim)
     return app
 
 
-class SecurityHeaders:
-    """Every answer carries the headers, those of a refusal or a failure too."""
+class Rim:
+    """Every answer carries the security headers, and an error of ours is answered too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
         async def with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+        try:
+            await self._app(scope, receive, with_headers)
+        except Exception:
+            trace = problems.trace_id()
+            _log.exception("%s %s failed, trace id %s", scope["method"], scope["path"], trace)
+            if started:
+                raise
+            answer = problems.respond(problems.Problem("internal"), scope["path"], trace)
+            await answer(scope, receive, with_headers)
 
 
 def _names(settings: Settings) -> list[str]:

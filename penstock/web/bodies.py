@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
@@ -22,23 +23,24 @@ _GZIP_WINDOW = 31  # zlib: expect a gzip header
 
 
 class Reader:
-    """Reads bodies; all that are under way together take at most BUFFERED_BYTES."""
+    """Holds bodies; all that are held together take at most BUFFERED_BYTES."""
 
     def __init__(self, body_bytes: int) -> None:
         self._limit = body_bytes
         self._buffered = 0
 
-    async def read(self, request: Request) -> bytes:
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[bytes]:
         """The body as it was sent; raises Problem when it is too large or too slow."""
         declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._limit:
-            await self._discard(request.stream(), 0)
-            raise self._too_large(f"{declared} bytes")
         chunks: list[bytes] = []
         size = 0
         try:
             async with asyncio.timeout(BODY_S):
                 stream = request.stream()
+                if declared.isdecimal() and int(declared) > self._limit:
+                    await self._discard(stream, 0)
+                    raise self._too_large(f"{declared} bytes")
                 async for chunk in stream:
                     size += len(chunk)
                     self._buffered += len(chunk)
@@ -48,25 +50,21 @@ class Reader:
                         raise self._too_large(f"more than {self._limit} bytes")
                     if self._buffered > BUFFERED_BYTES:
                         raise Problem("too-busy", retry_after_s=1)
-        except TimeoutError as error:
-            raise Problem("slow-body") from error
+            whole = b"".join(chunks)
+            chunks.clear()
+            yield whole
         finally:
             self._buffered -= size
-        return b"".join(chunks)
 
     def _too_large(self, size: str) -> Problem:
         return Problem("body-too-large", f"the body has {size}; at most {self._limit} are taken")
 
     async def _discard(self, stream: AsyncIterator[bytes], size: int) -> None:
         """A client hears an answer only once it has sent its body: read on, and keep nothing."""
-        try:
-            async with asyncio.timeout(BODY_S):
-                async for chunk in stream:
-                    size += len(chunk)
-                    if size > DISCARDED_TIMES * self._limit:
-                        return
-        except TimeoutError:
-            return
+        async for chunk in stream:
+            size += len(chunk)
+            if size > DISCARDED_TIMES * self._limit:
+                return
 
 
 def check_type(request: Request) -> None:

@@ -6,6 +6,7 @@ counted, which is after the answer. So the answer does not count them.
 """
 
 import asyncio
+import itertools
 import logging
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 
 from penstock.settings import Settings
 from penstock.web import auth, batches, bodies
@@ -66,7 +68,7 @@ class Ingest:
         self._rates = TokenBuckets(settings.key_rate_per_s)
         self._kept = MinuteCaps(KEPT_REJECTS_PER_MINUTE)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
-        self._batches = 0
+        self._batches = itertools.count()
 
     async def receive(self, request: Request) -> Response:
         """Answers 202 once what was taken is durable; raises Problem when nothing was."""
@@ -90,19 +92,28 @@ class Ingest:
             raise refusal
         bodies.check_type(request)
         gzipped = bodies.is_gzip(request)
-        body = await self._reader.read(request)
-        self._metrics.body_bytes.inc(len(body))
-        if gzipped or len(body) > THREAD_BYTES:
-            loop = asyncio.get_running_loop()
-            batch = await loop.run_in_executor(
-                self._thread, self._read, body, gzipped, request, principal
-            )
-        else:
-            batch = self._read(body, gzipped, request, principal)
-        await self._keep(batch, principal)
+        try:
+            async with self._reader.body(request) as body:
+                self._metrics.body_bytes.inc(len(body))
+                batch = await self._decoded(body, gzipped, request, principal)
+                await self._keep(batch, principal)
+        except TimeoutError as error:
+            raise Problem("slow-body") from error
+        except ClientDisconnect as error:
+            raise Problem("slow-body", "the client went away") from error
         if not batch.events and all(r.code in batches.UNREADABLE for r in batch.rejected):
             raise _unreadable(batch.rejected)
         return Answer(batch.events, batch.rejected, batch.warnings)
+
+    async def _decoded(
+        self, body: bytes, gzipped: bool, request: Request, principal: Principal
+    ) -> Batch:
+        if not gzipped and len(body) <= THREAD_BYTES:
+            return self._read(body, gzipped, request, principal)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._thread, self._read, body, gzipped, request, principal
+        )
 
     def _read(self, body: bytes, gzipped: bool, request: Request, principal: Principal) -> Batch:
         if gzipped:
@@ -111,13 +122,12 @@ class Ingest:
         wait_s = self._rates.spend(principal.key_id or "", len(lines), time.monotonic())
         if wait_s:
             raise Problem("too-fast", retry_after_s=wait_s)
-        self._batches += 1
         return batches.read(
             lines,
             principal,
             self._partitions,
             strict=request.query_params.get("strict") in ("1", "true"),
-            look_closer=self._batches % batches.SAMPLED == 1,
+            look_closer=next(self._batches) % batches.SAMPLED == 0,
         )
 
     async def _keep(self, batch: Batch, principal: Principal) -> None:

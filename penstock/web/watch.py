@@ -66,6 +66,7 @@ class Watch:
         self._consumer = consumer
         self._record_bytes = record_bytes
         self._plan_seq = 0
+        self._ends: Mapping[int, int] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self.seen = Seen()

@@ -11,7 +11,7 @@ import msgspec
 
 import streams.tables  # noqa: F401 - its tables are on the metadata
 from penstock.settings import Settings
-from penstock.web.app import TOPIC, create_app
+from penstock.web.app import create_app
 from streams import codec, keys
 from streams.db.clock import Clock
 from streams.db.engine import connect, writing
@@ -19,6 +19,7 @@ from streams.db.metadata import metadata
 from streams.events import AnyEvent, Refused
 from streams.logs.embedded import EmbeddedLog
 from streams.logs.group_commit import GroupCommit
+from streams.topics import EVENTS
 
 LOCAL = ("127.0.0.1", 50000)
 
@@ -29,7 +30,7 @@ class Place:
     def __init__(self, folder: Path, **settings: object) -> None:
         self.settings = Settings(data_dir=folder, **{"disk_reserve_bytes": 0, **settings})  # type: ignore[arg-type]
         self.log = EmbeddedLog(self.settings.log_path, clock=Clock())
-        self.log.ensure(TOPIC, self.settings.partitions)
+        self.log.ensure(EVENTS.name, self.settings.partitions)
         self.engine = connect(self.settings.database)
         metadata.create_all(self.engine)
         self.commits = GroupCommit(self.log)
@@ -70,8 +71,8 @@ class Place:
 
     def kept(self) -> tuple[list[tuple[int, AnyEvent]], list[Refused], list[codec.Decoded]]:
         """The events in the log with their partitions, the refused ones, and the envelopes."""
-        reader = self.log.reader(TOPIC, group="test")
-        for partition, bounds in self.log.bounds(TOPIC).items():
+        reader = self.log.reader(EVENTS.name, group="test")
+        for partition, bounds in self.log.bounds(EVENTS.name).items():
             reader.seek(partition, bounds.begin)
         events: list[tuple[int, AnyEvent]] = []
         refused: list[Refused] = []
