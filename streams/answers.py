@@ -12,7 +12,7 @@ import numpy as np
 
 from streams.arrivals import Arrivals
 from streams.codes import Codes, Wanted
-from streams.db.bulk import request_key
+from streams.db.bulk import request_key, request_keys
 from streams.events import Fault, Output, Prediction
 from streams.facts import (
     BLOB,
@@ -25,7 +25,7 @@ from streams.facts import (
     VALUE,
     Answers,
 )
-from streams.hashing import day_of, keyed, pid16
+from streams.hashing import day_of, identify, keyed, pid16
 from streams.models import Declaration
 from streams.plans import Plans
 from streams.slices import masks
@@ -63,14 +63,9 @@ class Units:
         return known
 
 
-def predictions(arrivals: Arrivals) -> list[int]:
-    """Which arrivals are predictions."""
-    return [k for k, event in enumerate(arrivals.events) if type(event) is Prediction]
-
-
 def wanted_codes(events: Sequence[Prediction], model_nos: dict[str, int], plans: Plans) -> Wanted:
     """The codes these predictions need once their models have numbers."""
-    wanted: Wanted = {("arm", 0, e.arm) for e in events if e.arm is not None}
+    wanted: Wanted = {("arm", 0, arm) for arm in {e.arm for e in events} if arm is not None}
     wanted |= {("route", 0, route) for route in {e.route for e in events}}
     for model, version in {(e.model, e.version) for e in events}:
         wanted.add(("version", model_nos[model], version))
@@ -86,33 +81,34 @@ def wanted_codes(events: Sequence[Prediction], model_nos: dict[str, int], plans:
     return wanted
 
 
-def unplaceable(
-    arrivals: Arrivals, at: Sequence[int], model_nos: dict[str, int], codes: Codes
-) -> dict[int, Fault]:
+def unplaceable(arrivals: Arrivals, model_nos: dict[str, int], codes: Codes) -> dict[int, Fault]:
     """Predictions of a version past the model's cap."""
-    faults = {}
-    for k in at:
-        event: Any = arrivals.events[k]
-        if event.version not in codes.of("version", model_nos[event.model]):
-            faults[k] = Fault("too_many_versions", "version", "this model has 10,000 versions")
-    return faults
+    versions = {model: codes.of("version", no) for model, no in model_nos.items()}
+    events: list[Prediction] = arrivals.predictions
+    if all(v in versions[m] for m, v in {(e.model, e.version) for e in events}):
+        return {}
+    fault = Fault("too_many_versions", "version", "this model has 10,000 versions already")
+    return {
+        k: fault
+        for k, event in zip(arrivals.answers, events, strict=True)
+        if event.version not in versions[event.model]
+    }
 
 
 def rows_of(
     arrivals: Arrivals,
-    at: list[int],
     *,
     plans: Plans,
     codes: Codes,
     units: Units,
 ) -> Keyed:
     """The ledger rows of the predictions among `arrivals`, before any of them is looked up."""
-    events: list[Prediction] = [arrivals.events[k] for k in at]  # type: ignore[misc]
+    at, events = arrivals.answers, arrivals.predictions
     model_nos = codes.of("model")
     models = [model_nos[e.model] for e in events]
     ids = [e.prediction_id for e in events]
-    days = [day_of(i) for i in ids]
-    pids = [pid16(i) for i in ids]
+    days, pids = identify(ids)
+    keys = request_keys(days, pids, models)
     routes, arms = codes.of("route"), codes.of("arm")
     versions = {no: codes.of("version", no) for no in set(models)}
     times = arrivals.event_ms[at]
@@ -123,8 +119,8 @@ def rows_of(
     unknown = np.fromiter((epoch is None for epoch in epochs), bool, len(events))
     flags = errors * ERROR + arrivals.skewed[at] * SKEWED + unknown * UNKNOWN_ROUTE
     columns: list[list[Any]] = [
-        days,
-        pids,
+        days.tolist(),
+        [key[2:18] for key in keys],
         models,
         [versions[m][e.version] for m, e in zip(models, events, strict=True)],
         arrivals.partition[at].tolist(),
@@ -150,7 +146,6 @@ def rows_of(
         [0] * len(events),
         [0] * len(events),
     ]
-    keys = [request_key(d, p, m) for d, p, m in zip(days, pids, models, strict=True)]
     groups = [
         key if e.join_key is None or e.join_key == e.prediction_id else target(e.join_key, m)
         for key, e, m in zip(keys, events, models, strict=True)

@@ -3,7 +3,7 @@
 Everything here happens before the transaction, so that the store is held only for the store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streams import codec
-from streams.events import AnyEvent, Fault, time_ms
+from streams.events import AnyEvent, Fault, Prediction, time_ms
 from streams.logs.base import Record
 
 SKEW_MS = 5 * 60_000  # an event's time may be this far ahead of the log's clock unmarked
@@ -48,6 +48,21 @@ class Arrivals(msgspec.Struct):
     skewed: npt.NDArray[np.bool_]
     dead: list[DeadLetter]
     ends: dict[int, tuple[int, int]]  # partition -> (first offset taken, next offset)
+    answers: list[int] = []  # which events are predictions, and which are not
+    others: list[int] = []
+
+    def __post_init__(self) -> None:
+        answers: list[int] = []
+        others: list[int] = []
+        for k, event in enumerate(self.events):
+            (answers if type(event) is Prediction else others).append(k)
+        self.answers, self.others = answers, others
+
+    @property
+    def predictions(self) -> list[Prediction]:
+        """The predictions themselves, in log order."""
+        events: list[Any] = self.events
+        return [events[k] for k in self.answers] if self.others else events
 
     def __len__(self) -> int:
         return len(self.events)
@@ -102,7 +117,7 @@ class Arrivals(msgspec.Struct):
 
 
 def gather(records: Sequence[Record]) -> Arrivals:
-    """Every event of these records, decoded; what cannot be read is a dead letter with its place."""
+    """Every event of these records, decoded; what cannot be read is a dead letter."""
     events: list[AnyEvent] = []
     lines: list[bytes] = []
     keys: list[str | None] = []
@@ -165,7 +180,7 @@ def _letters(
     return letters
 
 
-def watermarks_before(arrivals: Arrivals, stored: dict[int, int], *, lateness_ms: int) -> Ints:
+def watermarks_before(arrivals: Arrivals, stored: Mapping[int, int], *, lateness_ms: int) -> Ints:
     """The watermark each event meets: the stored one joined with those of the events before it."""
     before = np.empty(len(arrivals), np.int64)
     for partition in set(arrivals.partition.tolist()):

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from streams.db import bulk
 from streams.tables import counter, counter_total
@@ -131,41 +131,66 @@ def freeze(connection: Connection, watermarks: Mapping[int, int]) -> int:
 
     Returns how many panes were frozen.
     """
-    at = counter.c
-    frozen = 0
-    for partition, watermark_ms in sorted(watermarks.items()):
-        due = connection.execute(
-            select(at.what, at.pane_ms, at.cells).where(
-                at.partition == partition, at.frozen == 0, at.due_ms < watermark_ms
-            )
-        ).all()
-        sums: dict[str, list[Ints]] = {}
-        for row in due:
-            sums.setdefault(row.what, []).append(vector(row.cells))
-        _add_totals(connection, partition, sums)
-        if due:
-            connection.execute(
-                update(counter)
-                .where(at.partition == partition, at.frozen == 0, at.due_ms < watermark_ms)
-                .values(frozen=1)
-            )
-        frozen += len(due)
-    return frozen
+    due = _due(connection, watermarks)
+    if not due:
+        return 0
+    sums: dict[tuple[str, int], list[Ints]] = {}
+    for what, partition, _, cells in due:
+        sums.setdefault((what, partition), []).append(vector(cells))
+    _add_totals(connection, sums)
+    keys = [{"w": what, "q": partition, "p": pane} for what, partition, pane, _ in due]
+    connection.execute(_FREEZE, keys)
+    return len(due)
 
 
-def _add_totals(connection: Connection, partition: int, sums: dict[str, list[Ints]]) -> None:
+_FREEZE = (
+    update(counter)
+    .where(
+        counter.c.what == bindparam("w"),
+        counter.c.pane_ms == bindparam("p"),
+        counter.c.partition == bindparam("q"),
+    )
+    .values(frozen=1)
+)
+
+
+def _due(
+    connection: Connection, watermarks: Mapping[int, int]
+) -> list[tuple[str, int, int, bytes]]:
+    """(what, partition, pane, cells) of every open pane that a watermark has passed."""
+    where = " WHERE c.frozen = 0 AND c.due_ms IS NOT NULL AND c.due_ms < "
+    columns = "SELECT c.what, c.partition, c.pane_ms, c.cells FROM "
+    if connection.dialect.name == "postgresql":
+        rows = connection.exec_driver_sql(
+            columns + "unnest(%s::smallint[], %s::bigint[]) AS k(partition, watermark_ms)"
+            " JOIN counter c USING (partition)" + where + "k.watermark_ms",
+            (list(watermarks.keys()), list(watermarks.values())),
+        )
+    else:
+        rows = connection.exec_driver_sql(
+            columns + "json_each(?) k CROSS JOIN counter c ON c.partition = k.value ->> 0"
+            + where + "k.value ->> 1",
+            (msgspec.json.encode(list(watermarks.items())).decode(),),
+        )  # fmt: skip
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def _add_totals(connection: Connection, sums: Mapping[tuple[str, int], list[Ints]]) -> None:
     at = counter_total.c
+    whats = {what for what, _ in sums}
+    stored = {
+        (row.what, row.partition): row
+        for row in connection.execute(select(counter_total).where(at.what.in_(whats)))
+    }
     rows = []
-    for what in sorted(sums):
-        stored = connection.execute(
-            select(at.cells, at.panes).where(at.what == what, at.partition == partition)
-        ).first()
-        total = np.zeros(0, np.int64) if stored is None else vector(stored.cells)
-        for cells in sums[what]:
+    for (what, partition), vectors in sorted(sums.items()):
+        before = stored.get((what, partition))
+        total = np.zeros(0, np.int64) if before is None else vector(before.cells)
+        for cells in vectors:
             total = _sum(total, cells)
-        panes = len(sums[what]) + (0 if stored is None else stored.panes)
-        cells_blob = total.astype("<i8").tobytes()
-        rows.append({"what": what, "partition": partition, "cells": cells_blob, "panes": panes})
+        panes = len(vectors) + (0 if before is None else before.panes)
+        blob = total.astype("<i8").tobytes()
+        rows.append({"what": what, "partition": partition, "cells": blob, "panes": panes})
     bulk.upsert(connection, counter_total, rows, update=("cells", "panes"))
 
 

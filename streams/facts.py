@@ -70,34 +70,39 @@ class Answers:
 
     def __init__(self, columns: Sequence[list[Any]], fresh: int) -> None:
         self._columns = columns
-        self._tuples: list[AnswerRow] | None = None
+        self._tuples: list[tuple[Any, ...]] | None = None
+        self._ints: dict[str, Ints] = {}
         self.fresh = fresh
 
     def __len__(self) -> int:
         return len(self._columns[0])
 
     def ints(self, name: str) -> Ints:
-        """An integer column; None reads as ABSENT."""
-        column = self._columns[_INDEX[name]]
-        if name in ("unit8", "latency_us"):
-            return np.array([self.ABSENT if v is None else v for v in column], np.int64)
-        return np.asarray(column, np.int64)
+        """An integer column; None reads as ABSENT. Read only: it is kept for the next caller."""
+        known = self._ints.get(name)
+        if known is None:
+            column = self._columns[_INDEX[name]]
+            if name in ("unit8", "latency_us"):
+                column = [self.ABSENT if v is None else v for v in column]
+            known = self._ints[name] = np.array(column, np.int64)
+            known.flags.writeable = False
+        return known
 
     def reals(self, name: str) -> Floats:
         """`score` or `value`; None reads as NaN."""
         return np.array([_NAN if v is None else v for v in self._columns[_INDEX[name]]], np.float64)
 
     def row(self, k: int) -> AnswerRow:
-        return self._rows()[k]
+        return AnswerRow._make(self._rows()[k])
 
-    def rows(self, kept: Sequence[int]) -> list[AnswerRow]:
+    def rows(self, kept: Sequence[int]) -> list[tuple[Any, ...]]:
         """These rows, ready for the ledger."""
         rows = self._rows()
         return rows if len(kept) == len(rows) else [rows[k] for k in kept]
 
-    def _rows(self) -> list[AnswerRow]:
+    def _rows(self) -> list[tuple[Any, ...]]:
         if self._tuples is None:
-            self._tuples = list(map(AnswerRow._make, zip(*self._columns, strict=True)))
+            self._tuples = list(zip(*self._columns, strict=True))
         return self._tuples
 
     def flag(self, k: int, flag: int) -> AnswerRow:
@@ -106,6 +111,7 @@ class Answers:
         row = row._replace(flags=row.flags | flag)
         self._rows()[k] = row
         self._columns[_INDEX["flags"]][k] = row.flags
+        self._ints.clear()
         return row
 
     def with_stored(self, stored: Sequence[AnswerRow]) -> "Answers":

@@ -176,7 +176,11 @@ class _Requests:
             self._repeat(at, key, self._row[same], row)
             return
         group = self._stored.groups.get(key, self._keyed.groups[k])
-        before = self._standing(group)
+        stored = self._stored
+        spoken_of = (
+            group != key or key in stored.labels or key in stored.orphans or key in stored.members
+        )
+        before = self._standing(group) if spoken_of else {}
         live = next((r for r in rows if _is_live(self._row[r])), None)
         if row.role == LIVE and live is not None:
             row = self._keyed.answers.flag(k, CONFLICT)
@@ -184,14 +188,15 @@ class _Requests:
         self._row[k] = row
         rows.append(k)
         self.accepted.append(k)
-        if group != key:
+        if spoken_of:
             self.add_join(key, group)
-        self._adopt(key, group)
+            self._adopt(key, group)
         if row.role == LIVE and live is None:
             self.pairs += [(r, k, at) for r in rows if self._row[r].role != LIVE]
         elif row.role != LIVE and live is not None:
             self.pairs.append((k, live, at))
-        self._relabel(at, group, before, fresh=k)
+        if spoken_of:
+            self._relabel(at, group, before, fresh=k)
 
     def _rows_of(self, key: bytes) -> list[int]:
         """Row numbers of a request; those of the ledger stand behind the batch's."""
@@ -226,6 +231,8 @@ class _Requests:
 
     def add_join(self, key: bytes, group: bytes) -> None:
         """The request is a member of the group, now and in the store."""
+        if group == key:
+            return
         members = self._stored.members.setdefault(group, [])
         if key not in members:
             members.append(key)

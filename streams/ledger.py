@@ -83,7 +83,7 @@ class Stored(msgspec.Struct):
 class Added(msgspec.Struct):
     """Rows that one batch adds."""
 
-    answers: list[AnswerRow]
+    answers: list[tuple[Any, ...]]
     answer_blobs: list[tuple[Any, ...]]
     confirmations: list[tuple[Any, ...]]
     labels: list[tuple[Any, ...]]
@@ -168,6 +168,7 @@ def _group_key(row: tuple[Any, ...]) -> bytes:
 
 def save(connection: Connection, added: Added) -> None:
     """These rows are in the store. Raises ConflictError when another worker wrote one first."""
+    added.answers.sort()  # in the order of the key: pages fill up, whatever the partitions
     bulk.insert(connection, answer, added.answers)
     bulk.insert(connection, answer_blob, added.answer_blobs)
     bulk.insert(connection, confirmation, added.confirmations)

@@ -7,7 +7,7 @@ and does not know it yet can commit nothing. Kafka's own commits are advisory.
 from collections.abc import Iterable, Mapping
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from streams.errors import ConflictError
 from streams.logs.base import TopicState
@@ -95,20 +95,49 @@ def advance(
     connection: Connection, *, consumer: str, topic: str, moved: Iterable[Moved], now_ms: int
 ) -> None:
     """Every step is stored. Raises LostError, naming the partitions, when one is not ours."""
-    lost = []
-    for step in moved:
-        stored = connection.execute(
-            update(position_table)
-            .where(
-                _at.consumer == consumer, _at.topic == topic, _at.partition == step.partition,
-                _at.next == step.old, _at.fence == step.fence,
-            )
-            .values(next=step.new, watermark_ms=step.watermark_ms, updated_ms=now_ms)
-        )  # fmt: skip
-        if stored.rowcount != 1:
-            lost.append(step.partition)
-    if lost:
-        raise LostError(frozenset(lost))
+    steps = list(moved)
+    if not steps:
+        return
+    stored = connection.execute(
+        _ADVANCE,
+        [
+            {
+                "at_consumer": consumer, "at_topic": topic, "at_partition": step.partition,
+                "old": step.old, "held": step.fence, "next": step.new,
+                "watermark_ms": step.watermark_ms, "updated_ms": now_ms,
+            }
+            for step in steps
+        ],
+    )  # fmt: skip
+    if stored.rowcount != len(steps):
+        raise LostError(_lost(connection, consumer, topic, steps))
+
+
+_ADVANCE = (
+    update(position_table)
+    .where(
+        _at.consumer == bindparam("at_consumer"),
+        _at.topic == bindparam("at_topic"),
+        _at.partition == bindparam("at_partition"),
+        _at.next == bindparam("old"),
+        _at.fence == bindparam("held"),
+    )
+    .values(
+        next=bindparam("next"),
+        watermark_ms=bindparam("watermark_ms"),
+        updated_ms=bindparam("updated_ms"),
+    )
+)
+
+
+def _lost(connection: Connection, consumer: str, topic: str, steps: list[Moved]) -> frozenset[int]:
+    """Which of these steps were refused: the others stand where they went in this transaction."""
+    now = standing(connection, consumer=consumer, topic=topic)
+    return frozenset(
+        step.partition
+        for step in steps
+        if (now[step.partition].next, now[step.partition].fence) != (step.new, step.fence)
+    )
 
 
 def jump(

@@ -47,8 +47,8 @@ def reports_among(arrivals: Arrivals, *, codes: Codes, units: Units) -> list[tup
     """Feedback by unit among the arrivals, with its index."""
     return [
         (k, report_of(arrivals, k, codes=codes, units=units))
-        for k, event in enumerate(arrivals.events)
-        if is_report(event)
+        for k in arrivals.others
+        if is_report(arrivals.events[k])
     ]
 
 
@@ -111,8 +111,8 @@ def assigned_among(
             ),
             (event.assigned, event.answered, event.dropped),
         )
-        for k, event in enumerate(arrivals.events)
-        if isinstance(event, Assigned)
+        for k in arrivals.others
+        if isinstance(event := arrivals.events[k], Assigned)
     ]
 
 

@@ -68,8 +68,8 @@ def said(arrivals: Arrivals, *, codes: Codes) -> list[Said]:
     """Every label among the arrivals, in log order."""
     return [
         _said(event, k, int(arrivals.event_ms[k]), codes)
-        for k, event in enumerate(arrivals.events)
-        if is_label(event)
+        for k in arrivals.others
+        if is_label(event := arrivals.events[k])
     ]
 
 

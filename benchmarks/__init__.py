@@ -1,0 +1,1 @@
+"""Speed, measured against a peer or the raw limit in the same run."""

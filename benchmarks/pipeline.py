@@ -1,0 +1,257 @@
+"""How many events the whole pass counts, and what it costs beside the raw limit.
+
+    python -m benchmarks.pipeline [--json] [--events N] [--only NAME]
+
+The log is filled first; then the pass runs alone in this process. Its rate is events per second
+of this process's CPU; the limit is decoding the same records and inserting the same full rows,
+nothing else, measured in turn with the pass.
+"""
+
+import argparse
+import gc
+import resource
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Engine, text
+
+from benchmarks.figures import Figure, tell
+from benchmarks.traffic import MODEL, PARTITIONS, Traffic, declaration
+from penstock.migrations import upgrade
+from streams import answers, installation, plans, truths
+from streams.arrivals import gather
+from streams.codes import Codes
+from streams.db import bulk
+from streams.db.clock import Clock
+from streams.db.engine import connect, reading, writing
+from streams.envelopes import pack
+from streams.logs.embedded import EmbeddedLog
+from streams.pipe import Pipe
+from streams.pipeline import Pipeline
+from streams.tables import answer, label
+from tests.contracts import postgres
+
+GOALS = {6: 100_000, 25: 70_000, 48: 45_000}
+ROUNDS = 3
+
+
+class Place:
+    """A log, a store and a registered model, ready for a pass."""
+
+    def __init__(self, folder: Path, url: str, *, features: int) -> None:
+        upgrade(url)
+        self.engine = connect(url)
+        with writing(self.engine) as connection:
+            installation.prepare(connection)
+            plans.append(
+                connection, kind=plans.MODEL, id=MODEL, body=msgspec.json.encode(declaration()),
+                from_ms=0, now_ms=0, by="bench",
+            )  # fmt: skip
+        self.log = EmbeddedLog(folder / "log.db", clock=Clock())
+        self.log.ensure("events", PARTITIONS)
+        self.log.ensure("dead-letters", 1)
+        start_ms = time.time_ns() // 1_000_000 - 120 * 3_600_000  # five million events ago
+        self.traffic = Traffic(features=features, start_ms=start_ms)
+
+    def fill(self, events: int) -> None:
+        """The log holds this many more events, a hundred in an envelope."""
+        batch = []
+        for partition, lines in self.traffic.envelopes(events):
+            batch.append((partition, pack(lines)))
+            if len(batch) == 200:
+                self.log.append("events", batch)
+                batch = []
+        if batch:
+            self.log.append("events", batch)
+
+    def pipeline(self) -> Pipeline:
+        return Pipeline(self.log, self.engine, collectors=[Pipe()], owner="bench", clock=Clock())
+
+    def close(self) -> None:
+        self.log.close()
+        self.engine.dispose()
+
+
+@contextmanager
+def placed(*, features: int, url: str | None = None) -> Iterator[Place]:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder), url or f"sqlite:///{folder}/results.db", features=features)
+        yield place
+        place.close()
+
+
+def whole_pass(place: Place) -> float:
+    """Events per CPU-second of the pass over everything in the log."""
+    pipeline = place.pipeline()
+    gc.collect()
+    started = time.process_time()
+    pipeline.drain()
+    spent = time.process_time() - started
+    pipeline.close()
+    return pipeline.taken.events / spent
+
+
+def limit(place: Place, engine: Engine) -> float:
+    """Events per CPU-second of decoding the log and inserting the full rows, nothing else."""
+    codes = Codes(engine)
+    units = answers.Units(b"bench")
+    snapshot = plans.Plans()
+    with reading(engine) as connection:
+        snapshot.extend(plans.read(connection))
+    reader = place.log.reader("events", group="limit")
+    for partition in reader.assigned():
+        reader.seek(partition, 0)
+    seen: set[bytes] = set()
+    spent, events = 0.0, 0
+    while records := reader.poll(max_bytes=1_000_000, timeout_s=0):
+        started = time.process_time()
+        arrivals = gather(records)
+        spent += time.process_time() - started
+        events += len(arrivals)
+        keyed = answers.rows_of(arrivals, plans=snapshot, codes=codes, units=units)
+        said = truths.said(arrivals, codes=codes)
+        rows = sorted(keyed.answers.rows(range(len(keyed.at))))
+        labels = [
+            (*bulk.parts(s.key), s.source_no, s.truth.label_id8, s.truth.by_join,
+             s.truth.label_code, s.truth.value, s.truth.observed_ms, s.truth.supersedes,
+             s.truth.by_kind, 0, 0, 0)
+            for s in said if s.key not in seen
+        ]  # fmt: skip
+        started = time.process_time()
+        with writing(engine) as connection:
+            bulk.insert(connection, answer, rows)
+            bulk.insert(connection, label, labels)
+        spent += time.process_time() - started
+    reader.close()
+    return events / spent
+
+
+def of_limit(events: int) -> Iterator[Figure]:
+    """The pass at 25 features, and its share of the raw limit, in turn."""
+    rates, shares = [], []
+    for _ in range(ROUNDS):
+        with placed(features=25) as place:
+            place.fill(events)
+            rate = whole_pass(place)
+            with writing(place.engine) as connection:
+                connection.execute(text("DELETE FROM answer"))
+                connection.execute(text("DELETE FROM label"))
+            raw = limit(place, place.engine)
+            rates.append(rate)
+            shares.append(rate / raw)
+    yield Figure(
+        "pass.sqlite.25", statistics.median(rates), "events/cpu-s", f">= {GOALS[25]}",
+        "decode and insert alone",
+    )  # fmt: skip
+    yield Figure(
+        "pass.sqlite.25.of_limit", statistics.median(shares), "share", ">= 0.5",
+        "decode and insert alone",
+    )  # fmt: skip
+
+
+def at_features(features: int, events: int) -> Figure:
+    rates = []
+    for _ in range(ROUNDS):
+        with placed(features=features) as place:
+            place.fill(events)
+            rates.append(whole_pass(place))
+    return Figure(
+        f"pass.sqlite.{features}", statistics.median(rates), "events/cpu-s",
+        f">= {GOALS[features]}", "-",
+    )  # fmt: skip
+
+
+def on_postgres(events: int) -> Figure:
+    server = postgres.start()
+    try:
+        rates = []
+        for _ in range(ROUNDS):
+            with server.fresh() as url, placed(features=25, url=url) as place:
+                place.fill(events)
+                rates.append(whole_pass(place))
+    finally:
+        server.stop()
+    return Figure(
+        "pass.postgres.25", statistics.median(rates), "events/cpu-s", "shown",
+        "this process's CPU; the server's is beside it",
+    )  # fmt: skip
+
+
+def second_writer(events: int) -> Figure:
+    """How long another writer waits for the results file while the pass runs flat out."""
+    waits: list[float] = []
+    with placed(features=25) as place:
+        place.fill(events)
+        pipeline = place.pipeline()
+        stop = threading.Event()
+        worker = threading.Thread(target=pipeline.run, args=(stop,))
+        other = connect(str(place.engine.url), durable=True)
+        worker.start()
+        while pipeline.taken.events < events * 0.9:
+            started = time.perf_counter()
+            with writing(other) as connection:
+                waits.append((time.perf_counter() - started) * 1000)
+                installation.keep_tick(connection, 1)
+            time.sleep(0.02)
+        stop.set()
+        worker.join()
+        other.dispose()
+    p95 = statistics.quantiles(waits, n=20)[-1]
+    return Figure("store.second_writer.p95.ms", p95, "ms", "<= 25", f"{len(waits)} writes")
+
+
+def memory(events: int) -> Iterator[Figure]:
+    """Resident memory after a fifth and at the end of a long run, pass and log reader together."""
+    with placed(features=6) as place:
+        pipeline = place.pipeline()
+        sizes = []
+        for _ in range(5):
+            place.fill(events // 5)
+            pipeline.drain()
+            sizes.append(_resident_mb())
+        pipeline.close()
+    yield Figure("pass.rss_mb", sizes[-1], "MB", "<= 400", f"{events:,} events")
+    yield Figure("pass.rss_growth_mb", sizes[-1] - sizes[0], "MB", "flat", "after the first fifth")
+
+
+def _resident_mb() -> float:
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize() / 1e6
+
+
+def figures(only: str | None, events: int) -> Iterator[Figure]:
+    def wanted(name: str) -> bool:
+        return only is None or name.startswith(only)
+
+    if wanted("pass.sqlite.6"):
+        yield at_features(6, events)
+    if wanted("pass.sqlite.25"):
+        yield from of_limit(events)
+    if wanted("pass.sqlite.48"):
+        yield at_features(48, events)
+    if wanted("pass.postgres.25"):
+        yield on_postgres(events)
+    if wanted("store.second_writer.p95.ms"):
+        yield second_writer(events)
+    if wanted("pass.rss_mb"):
+        yield from memory(5_000_000 if events >= 200_000 else events * 5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--events", type=int, default=200_000, help="events in the log")
+    parser.add_argument("--only", help="figures whose name begins so")
+    options = parser.parse_args()
+    for figure in figures(options.only, options.events):
+        tell(figure, as_json=options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Traffic as services send it, made fast: live answers, shadow pairs and late labels.
+
+Of 100 events 70 are live answers, 20 are shadow answers to the same requests, 10 are labels that
+come some minutes later. Ids are UUIDv7; the model is binary, with eight slices.
+"""
+
+import random
+from collections.abc import Iterator
+
+from streams.hashing import partition_of
+from streams.models import Declaration, Slice, Term
+
+MODEL = "bench"
+PARTITIONS = 12
+STEP_MS = 100  # of event time between two requests
+LABEL_AFTER = 5_000  # requests: eight minutes
+
+
+def declaration() -> Declaration:
+    """A binary model with eight slices over tags and features, and an hour's horizon."""
+    slices = [
+        Slice("eu", (Term(tag="region", equals="EU"),)),
+        Slice("us", (Term(tag="region", equals="US"),)),
+        Slice("mobile", (Term(tag="device", equals="mobile"),)),
+        Slice("eu_mobile", (Term(tag="region", equals="EU"), Term(tag="device", equals="mobile"))),
+        Slice("low", (Term(feature="f0", below=-0.5),)),
+        Slice("middle", (Term(feature="f0", at_least=-0.5, below=0.5),)),
+        Slice("high", (Term(feature="f0", at_least=0.5),)),
+        Slice("no_f1", (Term(feature="f1", missing=True),)),
+    ]
+    return Declaration(
+        model=MODEL,
+        task="classification",
+        classes=("ham", "spam"),
+        positive="spam",
+        horizons={"outcome": "1h"},
+        slices=tuple(slices),
+    )
+
+
+class Traffic:
+    """An endless stream of (partition, line), repeatable by its seed."""
+
+    def __init__(self, *, features: int, start_ms: int, seed: int = 1) -> None:
+        self._random = random.Random(seed)
+        self._request = LABEL_AFTER
+        self._start_ms = start_ms
+        draw = self._random
+        self._features = [
+            ",".join(f'"f{k}":{draw.gauss(0, 1):.6f}' for k in range(features)) for _ in range(997)
+        ]
+        self._pending: list[tuple[int, str]] = []
+
+    def events(self, count: int) -> Iterator[tuple[int, bytes]]:
+        """The next `count` events with their partitions."""
+        draw = self._random.random
+        for _ in range(count // 10):
+            for _ in range(7):
+                yield self._answer(self._request, "41", "live")
+                self._request += 1
+            for back in (1, 4):
+                yield self._answer(self._request - back, "42", "shadow")
+            yield self._label(self._request - LABEL_AFTER, spam=draw() < 0.2)
+
+    def envelopes(self, count: int, *, size: int = 100) -> Iterator[tuple[int, list[bytes]]]:
+        """The next events as full envelopes' lines, in the order they fill up."""
+        waiting: dict[int, list[bytes]] = {}
+        for partition, line in self.events(count):
+            lines = waiting.setdefault(partition, [])
+            lines.append(line)
+            if len(lines) == size:
+                yield partition, waiting.pop(partition)
+        yield from waiting.items()
+
+    def _id(self, request: int) -> str:
+        ms = self._start_ms + request * STEP_MS
+        low = request * 0x9E3779B97F4A7C15 & 0x3FFFFFFFFFFFFFFF
+        text = f"{ms:012x}7{request & 0xFFF:03x}8{low:015x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def _answer(self, request: int, version: str, role: str) -> tuple[int, bytes]:
+        pid = self._id(request)
+        region, device = ("EU", "US", "APAC")[request % 3], ("mobile", "web")[request % 2]
+        score = (request * 7919 % 10_000) / 10_000
+        line = (
+            f'{{"type":"io.penstock.prediction.v1","model":"{MODEL}","prediction_id":"{pid}",'
+            f'"time":{self._start_ms + request * STEP_MS},"version":"{version}","role":"{role}",'
+            f'"arm":"champion","unit_id":"u{request % 50_000}","output":{{"score":{score}}},'
+            f'"latency_ms":{2 + score * 9:.3f},"tags":{{"region":"{region}","device":"{device}"}},'
+            f'"features":{{{self._features[request % 997]}}}}}'
+        )
+        return partition_of(MODEL, pid, PARTITIONS), line.encode()
+
+    def _label(self, request: int, *, spam: bool) -> tuple[int, bytes]:
+        pid = self._id(request)
+        line = (
+            f'{{"type":"io.penstock.label.v1","model":"{MODEL}","label_id":"l-{self._request}",'
+            f'"prediction_id":"{pid}","time":{self._start_ms + self._request * STEP_MS},'
+            f'"label":"{"spam" if spam else "ham"}"}}'
+        )
+        return partition_of(MODEL, pid, PARTITIONS), line.encode()
