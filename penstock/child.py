@@ -26,11 +26,11 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
 
     from penstock.settings import read_settings
-    from penstock.wiring import ROLES
+    from penstock.wiring import PLAYED
 
     role = sys.argv[1]
     try:
-        ROLES[role](read_settings(os.environ), stop)
+        PLAYED[role](read_settings(os.environ), stop)
     except Error as error:
         sys.exit(" ".join(filter(None, (f"{role}: {error.message}.", error.why, error.fix))))
 

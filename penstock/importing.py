@@ -12,12 +12,15 @@ import msgspec
 
 from penstock import rows
 from penstock.mapping import Kind, Map, Mapper, RowError
-from penstock.sending import BATCH_BYTES, BATCH_COUNT, Batch, Refusal
+from penstock.sending import BATCH_COUNT, Batch, Refusal
 from streams import codec, yamls
 from streams.errors import InputError
 from streams.events import time_ms
 
 PREVIEWED = 3
+BATCH_BYTES = 900_000
+"""With one more event it is still less than a body may be."""
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -56,21 +59,21 @@ class Import:
         lines: list[bytes] = []
         numbers: list[int] = []
         refused: list[Refusal] = []
-        size = number = 0
+        size = 0
         for number, row in rows.read(self._path, self._map.columns_read(), self._map.csv):
+            if len(lines) + len(refused) >= BATCH_COUNT or size > BATCH_BYTES:
+                yield self._checked(lines, numbers, refused)
+                lines, numbers, refused, size = [], [], [], 0
             try:
                 line = self._line(row)
             except RowError as error:
                 refused.append(Refusal(number, error.code, error.column, error.detail))
                 continue
-            if lines and (len(lines) == BATCH_COUNT or size + len(line) > BATCH_BYTES):
-                yield self._checked(lines, numbers, refused)
-                lines, numbers, refused, size = [], [], [], 0
             lines.append(line)
             numbers.append(number)
             size += len(line) + 1
         if lines or refused:
-            yield self._checked(lines, numbers, refused, end=number)
+            yield self._checked(lines, numbers, refused)
 
     def _line(self, row: dict[str, Any] | RowError) -> bytes:
         if isinstance(row, RowError):
@@ -80,14 +83,8 @@ class Import:
             self.preview.append(event)
         return _encoder.encode(event)
 
-    def _checked(
-        self,
-        lines: list[bytes],
-        numbers: list[int],
-        refused: list[Refusal],
-        *,
-        end: int | None = None,
-    ) -> Batch:
+    def _checked(self, lines: list[bytes], numbers: list[int], refused: list[Refusal]) -> Batch:
+        end = max([*numbers[-1:], *(refusal.line for refusal in refused[-1:])])
         decoded = codec.decode(lines)
         for bad in decoded.bad:
             column = self._map.column_of(bad.fault.field)
@@ -103,7 +100,7 @@ class Import:
             self.newest_ms = max(self.newest_ms, at_ms)
             kept.append(lines[index])
             kept_numbers.append(numbers[index])
-        return Batch(kept, kept_numbers, refused, numbers[-1] if end is None else end)
+        return Batch(kept, kept_numbers, refused, end)
 
     def _too_old(self, number: int) -> Refusal:
         return Refusal(

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from penstock import installation, lock
 from penstock.direct import Direct
 from penstock.installation import Installation
+from penstock.intake import pipeline
 from penstock.settings import Settings
 from streams.db.clock import Clock
 from streams.db.engine import writing
 from streams.installation import keep_tick, last_tick
 from streams.logs.base import Log
-from streams.pipe import Pipe
-from streams.pipeline import Pipeline
 
 
 class Scratch:
@@ -47,19 +46,13 @@ def opened(settings: Settings) -> Iterator[Installation]:
 
 def count(here: Installation, *, newest_ms: int) -> int:
     """Everything in the store's log is counted; returns how many events were."""
-    pipeline = Pipeline(
-        here.log,
-        here.engine,
-        collectors=[Pipe()],
-        owner=installation.owner("scratch"),
-        clock=Clock(here.clock.wall_ms(), newest_ms, speed=0.0),
-        lateness_ms=here.settings.lateness_ms,
-    )
+    clock = Clock(here.clock.wall_ms(), newest_ms, speed=0.0)
+    worker = pipeline(here, owner=installation.owner("scratch"), clock=clock)
     try:
-        pipeline.drain()
+        worker.drain()
     finally:
-        pipeline.close()
+        worker.close()
     with writing(here.engine) as connection:
         # `up` goes on from here, so that nothing in it is past its retention.
         keep_tick(connection, max(newest_ms, last_tick(connection) or 0))
-    return pipeline.taken.events
+    return worker.taken.events

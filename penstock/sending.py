@@ -4,6 +4,7 @@ Nothing is decoded here: lines are counted, cut into batches and passed on. Send
 is always safe, because events are told apart by their own keys.
 """
 
+import codecs
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import BinaryIO, Protocol
 
 import msgspec
 
+from streams.envelopes import MAGIC
 from streams.errors import Error
 from streams.events import MAX_EVENT_BYTES
 
@@ -111,7 +113,11 @@ def send(
 
 
 def batches_of(stream: BinaryIO, *, from_line: int = 1) -> Iterator[Batch]:
-    """The stream's lines in batches; blank ones are left out, over-long ones refused unread."""
+    """The stream's lines in batches; blank ones are left out.
+
+    Over-long lines, and those that do not begin as an object, are refused here: at the head of a
+    body they would decide how all of it is read.
+    """
     lines: list[bytes] = []
     numbers: list[int] = []
     refused: list[Refusal] = []
@@ -121,14 +127,15 @@ def batches_of(stream: BinaryIO, *, from_line: int = 1) -> Iterator[Batch]:
         length = len(line)
         if length > MAX_EVENT_BYTES + 1 and not line.endswith(b"\n"):
             length += _skipped(stream)
-        if number < from_line or line.isspace():
+        line = (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).lstrip(b" \t")
+        if number < from_line or not line.strip():
             continue
-        if length > MAX_EVENT_BYTES + 1:
-            refused.append(_oversized(number, length))
-            continue
-        if lines and (len(lines) == BATCH_COUNT or size + len(line) > BATCH_BYTES):
-            yield Batch(lines, numbers, refused, numbers[-1])
+        if len(lines) + len(refused) == BATCH_COUNT or size + len(line) > BATCH_BYTES:
+            yield Batch(lines, numbers, refused, number - 1)
             lines, numbers, refused, size = [], [], [], 0
+        if length > MAX_EVENT_BYTES + 1 or not line.startswith(b"{") or line.startswith(MAGIC):
+            refused.append(_unsent(number, line, length))
+            continue
         lines.append(line)
         numbers.append(number)
         size += len(line)
@@ -176,7 +183,10 @@ def _skipped(stream: BinaryIO) -> int:
     return length
 
 
-def _oversized(number: int, length: int) -> Refusal:
-    return Refusal(
-        number, "oversized_event", "", f"{length} bytes; an event is at most {MAX_EVENT_BYTES}"
-    )
+def _unsent(number: int, line: bytes, length: int) -> Refusal:
+    if length > MAX_EVENT_BYTES + 1:
+        said = f"{length} bytes; an event is at most {MAX_EVENT_BYTES}"
+        return Refusal(number, "oversized_event", "", said)
+    if line.startswith(MAGIC):
+        return Refusal(number, "envelope", "", "the header of a log record is no event")
+    return Refusal(number, "malformed_json", "", "a line holds one event, which begins with {")

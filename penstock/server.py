@@ -71,18 +71,17 @@ class Server:
         if answer.status_code == 202:
             return _told(msgspec.json.decode(answer.content, type=_Answer).rejected)
         problem = _problem(answer)
-        if answer.status_code == 400 and problem.errors:
-            # Not one line could be read; the answer shows the first few.
-            known = {rejected.index: rejected for rejected in problem.errors}
-            return _told([known.get(k, _Rejected(k, "malformed_json")) for k in range(len(lines))])
-        if answer.status_code in (400, 413) and len(lines) > 1:
-            # The first line decides how a body is read, and a body may be too large for this
-            # server: what is refused as a whole is sent in parts.
-            cut = 1 if answer.status_code == 400 else len(lines) // 2
+        if answer.status_code == 413 and len(lines) > 1:
+            cut = len(lines) // 2
             first, rest = self.post(lines[:cut]), self.post(lines[cut:])
             return first + [(k + cut, code, field, detail) for k, code, field, detail in rest]
         if answer.status_code in (400, 413):
-            return [(0, "unreadable", "", problem.detail)]
+            # Not one line could be read; the answer shows the first few.
+            known = {rejected.index: rejected for rejected in problem.errors}
+            unknown = [
+                _Rejected(k, "malformed_json", "", problem.detail) for k in range(len(lines))
+            ]
+            return _told([known.get(k, unknown[k]) for k in range(len(lines))])
         raise _refused(answer.status_code, problem)
 
     def hurry(self) -> None:

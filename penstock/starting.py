@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from penstock import installation, lock, status
 from penstock.cli.output import Output
 from penstock.settings import Settings
-from penstock.supervisor import Supervisor, child_command
-from penstock.wiring import ROLES
+from penstock.supervisor import ROLES, Supervisor, child_command
 from streams.errors import UnavailableError
 
 STATUS_S = 5.0
@@ -31,7 +30,7 @@ def up(settings: Settings, output: Output) -> int:
             installation.refuse_open_doors(here)
         _check_port(settings)
         threading.Thread(target=_report, args=(settings, output, stop), daemon=True).start()
-        Supervisor(list(ROLES), child_command, say=output.say).run(stop)
+        Supervisor(ROLES, child_command, say=output.say).run(stop)
         output.say("stopped")
     return INTERRUPTED if reason == [signal.SIGINT] else 0
 

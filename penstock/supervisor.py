@@ -12,6 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+ROLES = ("web", "intake", "control")
+"""The children of `penstock up`; `penstock.wiring` says what each does."""
+
 POLL_S = 0.05
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 5.0

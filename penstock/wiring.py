@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from penstock.installation import Installation, opened, owner
 from penstock.settings import Settings
 from streams import deadletters, ledger, registry
+from streams.batch import RETENTION_MARGIN_MS, RETENTION_MS
 from streams.db.clock import Clock
 from streams.db.engine import writing
 from streams.installation import keep_tick
-from streams.pipeline import RETENTION_MARGIN_MS, RETENTION_MS
 from streams.topics import TOPICS
 
 Role = Callable[[Settings, threading.Event], None]
@@ -37,18 +37,10 @@ def web(settings: Settings, stop: threading.Event) -> None:
 
 def intake(settings: Settings, stop: threading.Event) -> None:
     """The one pass over events."""
-    from streams.pipe import Pipe
-    from streams.pipeline import Pipeline
+    from penstock.intake import pipeline
 
     with opened(settings, durable=False) as here:
-        Pipeline(
-            here.log,
-            here.engine,
-            collectors=[Pipe()],
-            owner=owner("intake"),
-            clock=here.clock,
-            lateness_ms=settings.lateness_ms,
-        ).run(stop)
+        pipeline(here, owner=owner("intake")).run(stop)
 
 
 def control(settings: Settings, stop: threading.Event) -> None:
@@ -97,4 +89,5 @@ def _trim(here: Installation) -> None:
         here.log.trim(topic, now_ms=here.now_ms())
 
 
-ROLES: Mapping[str, Role] = {"web": web, "intake": intake, "control": control}
+PLAYED: Mapping[str, Role] = {"web": web, "intake": intake, "control": control}
+"""Each role of `penstock.supervisor.ROLES` and what plays it."""

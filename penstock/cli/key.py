@@ -46,7 +46,7 @@ def revoke(id: str) -> None:
     from penstock import keeping
     from penstock.cli.settings import installation
 
-    if output().agreed(f"Revoke key {id}?"):
-        with installation() as here:
-            keeping.revoke(here, id)
-        output().item({"id": id, "state": "revoked"})
+    output().agree(f"Revoke key {id}?")
+    with installation() as here:
+        keeping.revoke(here, id)
+    output().item({"id": id, "state": "revoked"})

@@ -12,6 +12,7 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from penstock.errors import ConditionError
 from streams.errors import Error
 
 T = TypeVar("T")
@@ -87,14 +88,14 @@ class Output:
             if text:
                 self._out(f"{name}  {escaped(text)}", stream=sys.stderr)
 
-    def agreed(self, question: str) -> bool:
-        """Whether to act: -y, or a yes on a terminal; a pipe without -y is a no."""
+    def agree(self, question: str) -> None:
+        """Someone said yes, on a terminal or by -y; ConditionError otherwise."""
         if self.yes:
-            return True
+            return
         if not sys.stdin.isatty():
-            self.say(f"{question} Say -y to go on without a terminal.")
-            return False
-        return click.confirm(escaped(question), err=True)
+            raise ConditionError(f"not done: {question}", fix="say -y to act without a terminal")
+        if not click.confirm(escaped(question), err=True):
+            raise ConditionError("not done")
 
     def _table(self, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
         cells = [[shown(name, row.get(name)) for name in columns] for row in rows]
