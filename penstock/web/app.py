@@ -1,5 +1,6 @@
 """The web application, from its parts: nothing here is global, so a test can have many."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -118,6 +119,11 @@ class Rim:
 
         try:
             await self._app(scope, receive, with_headers)
+        except asyncio.CancelledError:  # its time was up when the server stopped
+            if not started:
+                problem = problems.Problem("stopping", retry_after_s=2)
+                answer = problems.respond(problem, scope["path"], problems.trace_id())
+                await answer(scope, receive, with_headers)
         except Exception:
             trace = problems.trace_id()
             _log.exception("%s %s failed, trace id %s", scope["method"], scope["path"], trace)

@@ -157,6 +157,12 @@ KINDS: dict[str, Kind] = {
         "The disk is slow, full or away, or the broker is. Nothing of this body was kept.",
         "Wait as long as Retry-After says and send the same body again.",
     ),
+    "stopping": Kind(
+        503,
+        "The server is stopping",
+        "The request was not done when the server ended. What it brought may be kept or not.",
+        "Send the same body again in a moment: sending twice is safe.",
+    ),
     "too-busy": Kind(
         503,
         "Too many bodies are being read",

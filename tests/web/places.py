@@ -1,7 +1,7 @@
 """A whole web application on a real log and a real database, in a folder of the test."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,9 @@ class Place:
             )
         return {"Authorization": f"Bearer {made.token}"}
 
+    def key_id(self, headers: Mapping[str, str]) -> str:
+        return headers["Authorization"].split("_")[1]
+
     def kept(self) -> tuple[list[tuple[int, AnyEvent]], list[Refused], list[codec.Decoded]]:
         """The events in the log with their partitions, the refused ones, and the envelopes."""
         reader = self.log.reader(EVENTS.name, group="test")
@@ -106,14 +109,23 @@ class Client:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.request("POST", "/v1/events", content=body, headers=named)
 
-    def send_together(self, *bodies: bytes) -> list[httpx.Response]:
-        """Several POSTs at the same time."""
+    def send_together(
+        self, *bodies: bytes, headers: Sequence[Mapping[str, str]] = ()
+    ) -> list[httpx.Response]:
+        """Several POSTs at the same time, each with its own headers if they are given."""
 
         async def together() -> list[httpx.Response]:
-            posts = [self._http.post("/v1/events", content=body) for body in bodies]
+            posts = [
+                self._http.post("/v1/events", content=body, headers=headers[k] if headers else {})
+                for k, body in enumerate(bodies)
+            ]
             return list(await asyncio.gather(*posts))
 
         return self._runner.run(together())
+
+    def wait(self, seconds: float) -> None:
+        """The app runs on for a while."""
+        self._runner.run(asyncio.sleep(seconds))
 
 
 def prediction(i: int = 0, **fields: object) -> dict[str, object]:
