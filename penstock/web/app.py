@@ -89,7 +89,7 @@ def create_app(
     health.install(app, watch, checks)
     metrics.install(app, figures, watch, regrouper)
     ingest.install(app, intake)
-    pipe.install(app, figures, watch)
+    pipe.install(app, keys, figures, watch)
     _describe(app)
     app.add_middleware(Door, names=_names(settings))
     app.add_middleware(Rim)

@@ -21,6 +21,7 @@ from streams.keys import REREAD_MS, KeyRing, Principal
 
 LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 PROBES = frozenset(("/healthz", "/readyz"))
+API = "/v1/"
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 EVERY_HOST = "*"
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
@@ -30,8 +31,8 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 class Door:
     """Lets in only requests for a name of ours, and changes only from pages of ours.
 
-    A request with a bearer key passes: no page of another site can know it. Probes pass too:
-    an orchestrator asks by address.
+    A request to the API with a bearer key passes: the API asks whose it is, and no page of
+    another site can know one. Probes pass too: an orchestrator asks by address.
     """
 
     def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
@@ -47,7 +48,7 @@ class Door:
 
     def _refusal(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)
-        if bearer(headers) or scope["path"] in PROBES:
+        if scope["path"] in PROBES or (scope["path"].startswith(API) and bearer(headers)):
             return None
         host = headers.get("host", "").lower()
         if EVERY_HOST not in self._names and host_name(host) not in self._names:
@@ -84,6 +85,12 @@ async def principal(request: Request, keys: KeyRing) -> Principal:
             headers=_CHALLENGE,
         )
     return Principal(None)
+
+
+async def reader(request: Request, keys: KeyRing) -> None:
+    """Whoever is on this machine may read, others with any key; raises Problem."""
+    if bearer(request.headers) or not is_local(request):
+        await principal(request, keys)
 
 
 def bearer(headers: Headers) -> str:

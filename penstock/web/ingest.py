@@ -21,7 +21,7 @@ from penstock.settings import Settings
 from penstock.web import auth, batches, bodies
 from penstock.web.batches import Batch, Rejected, Warning
 from penstock.web.metrics import Metrics
-from penstock.web.problems import Problem, of_error
+from penstock.web.problems import Problem
 from penstock.web.rates import MinuteCaps, TokenBuckets
 from penstock.web.regroup import Regrouper
 from penstock.web.watch import Watch
@@ -32,6 +32,7 @@ from streams.keys import KeyRing, Principal
 
 PATH = "/v1/events"
 KEPT_REJECTS_PER_MINUTE = 100
+RETRY_AFTER_S = 2
 THREAD_BYTES = 64 << 10
 
 _log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ class Ingest:
                 await self._regrouper.append(key, batch.by_partition, refused if room else {})
         except UnavailableError as error:
             _log.warning("a batch was not appended: %s", error.message)
-            raise of_error(error) from error
+            raise Problem("log-unavailable", retry_after_s=RETRY_AFTER_S) from error
         self._metrics.accept(batch.models, self._watch.seen.models)
         self._metrics.reject(Counter(r.code for r in batch.rejected))
         self._metrics.unknown_fields.inc(sum(w.count for w in batch.warnings))

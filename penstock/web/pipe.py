@@ -1,10 +1,12 @@
 """`GET /v1/pipe`: how events flow through this installation now."""
 
 import msgspec
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 
+from penstock.web import auth
 from penstock.web.metrics import Metrics
 from penstock.web.watch import Watch
+from streams.keys import KeyRing
 
 
 class Pipe(msgspec.Struct, frozen=True):
@@ -18,11 +20,12 @@ class Pipe(msgspec.Struct, frozen=True):
     why_not: str
 
 
-def install(app: FastAPI, metrics: Metrics, watch: Watch) -> None:
-    """`GET /v1/pipe` answers."""
+def install(app: FastAPI, keys: KeyRing, metrics: Metrics, watch: Watch) -> None:
+    """`GET /v1/pipe` answers, to this machine without a key."""
 
     @app.get("/v1/pipe", summary="How events flow", tags=["events"])
-    async def pipe() -> Response:
+    async def pipe(request: Request) -> Response:
+        await auth.reader(request, keys)
         refusal = watch.refusal()
         answer = Pipe(
             accepted=metrics.accepted_count,

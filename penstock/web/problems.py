@@ -13,8 +13,6 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from streams.errors import Error
-
 CONTENT_TYPE = "application/problem+json"
 
 
@@ -265,12 +263,6 @@ def install(app: FastAPI) -> None:
             f"<h2>What to do</h2><p>{html.escape(kind.fix)}</p>"
             '<p><a href="/problems">All problems</a></p>',
         )
-
-
-def of_error(error: Error, slug: str = "log-unavailable", *, retry_after_s: int = 2) -> Problem:
-    """One of our errors as a problem to retry; its message names no secret."""
-    return Problem(slug, ": ".join(filter(None, (error.message, error.why))),
-                   retry_after_s=retry_after_s)  # fmt: skip
 
 
 def _page(title: str, body: str) -> Response:

@@ -103,7 +103,7 @@ class Watch:
                 retry_after_s=RETRY_AFTER_S,
             )
         if seen.log_fault:
-            return Problem("log-unavailable", seen.log_fault, retry_after_s=RETRY_AFTER_S)
+            return Problem("log-unavailable", retry_after_s=RETRY_AFTER_S)
         waiting = self.backlog_bytes()
         if waiting > settings.high_water_bytes:
             return Problem(

@@ -63,6 +63,23 @@ def test_probes_are_answered_under_any_name(client):
     assert client.get("/metrics", headers={"host": "10.0.0.7:8080"}).status_code == 403
 
 
+def test_others_read_the_pipe_only_with_a_key(place):
+    headers = place.key("rollouts:read")
+
+    with place.client(address=("192.0.2.7", 5)) as client:
+        assert client.get("/v1/pipe").status_code == 401
+        assert client.get("/v1/pipe", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/pipe", 401), ("/metrics", 403)])
+def test_a_made_up_key_is_no_way_round_the_host_name(place, client, path, status):
+    headers = {"Authorization": "Bearer ps_a_b", "host": "evil.example"}
+    place.key("rollouts:read")
+
+    assert client.get(path).status_code == 200
+    assert client.get(path, headers=headers).status_code == status
+
+
 def test_a_key_works_from_anywhere_under_any_name(place):
     headers = place.key("events:write")
 
