@@ -84,10 +84,11 @@ class Units(RuleBasedStateMachine):
         assert self.buffer.waiting_bytes == 0
 
 
-Units.TestCase.settings = settings(max_examples=60, stateful_step_count=80, deadline=None)
+Units.TestCase.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)
 TestUnits = Units.TestCase
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(LOT, SIZES), max_size=30))
 def test_below_its_limit_everything_leaves_in_the_order_of_arrival(puts):
     buffer = small(limit=10**6)

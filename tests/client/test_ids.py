@@ -2,7 +2,7 @@ import threading
 import time
 import uuid
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from penstock_client.ids import LOTS, Ids, lot_of, minute_of
 
@@ -52,11 +52,13 @@ def test_threads_never_make_the_same_id():
     assert len(set(made)) == 8_000
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200).filter(lambda text: text.isprintable()))
 def test_an_id_carries_the_lot_of_its_unit(unit):
     assert lot_of(Ids().new(unit)) == lot_of(unit)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40) | st.from_regex(r"[0-9a-z]{8}-[0-9a-z]{4}-7[0-9a-z]{3}-.{18}"))
 def test_every_key_has_a_lot_and_a_minute(key):
     printable = key.encode("utf-8", "ignore").decode()

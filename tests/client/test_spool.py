@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from penstock_client.spool import Spool
 
@@ -19,6 +19,7 @@ def drained(spool):
     return lines
 
 
+@settings(deadline=None)
 @given(st.lists(LINES.filter(bool), max_size=5))
 def test_lines_come_back_in_order_and_leave_the_disk(tmp_path_factory, batches):
     folder = tmp_path_factory.mktemp("spool")

@@ -356,7 +356,7 @@ class Client:
             duplicate=tolls["duplicate"],
             rejected=tolls["rejected"],
             dropped=buffer.dropped + tolls["dropped at exit"],
-            waiting=len(buffer),
+            waiting=len(buffer) + self._sender.in_flight,
             waiting_bytes=buffer.waiting_bytes,
             spooled_bytes=self._spool.waiting_bytes if self._spool else 0,
             requests=tolls["requests"],

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import Condition, Lock, RLock, Thread
+from threading import Lock, RLock, Thread
 from typing import NamedTuple
 
 from . import claims, counts
@@ -23,6 +23,7 @@ from .stats import Tolls
 from .transport import Fate, Reply, Transport
 
 _IDLE_S = 30.0  # how long the thread sleeps with nothing to do, and how often it looks around
+_POLL_S = 0.005  # how often `flush` looks whether all is settled
 _RESTART_S = 1.0  # how long to wait before a thread that died or did not start is replaced
 _COUNTS_S = 1.0  # how often a changed count is sent
 
@@ -66,7 +67,6 @@ class Sender:
         self._urgent = False  # somebody waits in `flush`
         self._closed = False
         self._busy = False
-        self._settled = Condition()
         self._handover = RLock()
         self._in_flight: list[Entry] = []
         self._failures = 0
@@ -74,6 +74,11 @@ class Sender:
         self._counts_due_s = 0.0
         self._look_due_s = 0.0
         self._left_counts = False  # files of processes that are gone may wait
+
+    @property
+    def in_flight(self) -> int:
+        """Events that are in a request whose answer has not come."""
+        return len(self._in_flight)
 
     def recorded(self, *, ready: bool) -> None:
         """The thread knows that an event was recorded; nearly free if it knew of one already."""
@@ -102,13 +107,11 @@ class Sender:
         if not self._is_done():
             self.recorded(ready=True)
             self._bell.strike()
-        with self._settled:
-            while not self._is_done():
-                left_s = deadline_s - time.monotonic()
-                if left_s <= 0 or (once and self._tolls["failures"] > failures):
-                    break
-                self.recorded(ready=True)  # a thread that died is replaced
-                self._settled.wait(min(left_s, 0.05))
+        while not self._is_done():
+            if time.monotonic() >= deadline_s or (once and self._tolls["failures"] > failures):
+                break
+            self.recorded(ready=True)  # a thread that died is replaced
+            time.sleep(_POLL_S)  # no lock is shared with a thread that may die
         self._urgent = False
         return self._is_done()
 
@@ -171,12 +174,11 @@ class Sender:
                 time.sleep(self._limits.flush_ms / 1000)
             finally:
                 self._busy = False
-                with self._settled:
-                    self._settled.notify_all()
         self._transport.close()
 
     def _rest(self) -> None:
         """It is time to work: a batch is ready, or has waited long enough, or a look is due."""
+        self._bell.silence()  # before looking: what is struck from now on is heard
         if self._urgent or self._closed:
             return
         now_s = time.monotonic()
@@ -192,7 +194,6 @@ class Sender:
             pause_s = 0.0
         else:
             pause_s = self._look_due_s - now_s
-        self._bell.silence()
         self._wake_at_batch = away_s <= 0
         self._wake_at_first = away_s <= 0 and self._buffer.empty
         self._wake_at_count = self._wake_at_first and not self._counts.is_changed
@@ -201,8 +202,8 @@ class Sender:
             self._bell.wait(pause_s)
         first = self._wake_at_first and not self._buffer.empty and not self._buffer.ready
         self._wake_at_first = self._wake_at_count = False
+        self._bell.silence()
         if first and not self._urgent and not self._closed:
-            self._bell.silence()
             self._bell.wait(self._limits.flush_ms / 1000)  # the first event waits for company
         self._sleep_through()
 

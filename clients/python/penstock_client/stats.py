@@ -6,9 +6,10 @@ import msgspec
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """Events since this process began; recorded = settled + dropped + waiting + spooled by now.
+    """Events since this process began.
 
-    Events that other processes left behind are in `accepted` and `rejected` too.
+    `accepted`, `duplicate` and `rejected` are the server's words: they hold the counts of
+    assigned.v1 and what other processes left behind, too.
     """
 
     recorded: int  # taken from the service
@@ -17,7 +18,7 @@ class Stats(msgspec.Struct, frozen=True):
     duplicate: int  # the server had them already
     rejected: int  # refused by the server, one by one or with their request
     dropped: int  # by the client: the buffer was full, or the process ended
-    waiting: int  # in memory
+    waiting: int  # in memory, or in a request whose answer has not come
     waiting_bytes: int  # in memory, Python's overhead included
     spooled_bytes: int  # on disk
     requests: int  # sent, whatever came of them
