@@ -25,6 +25,7 @@ from streams.events import (
     Output,
     Prediction,
     Refused,
+    has_fit_names,
     rule_fault,
 )
 from streams.faults import fault_of
@@ -200,7 +201,12 @@ def _plainly_good(events: list[Any], closer: Callable[[AnyEvent], Fault | None])
     ids = []
     for event in events:
         if type(event) is Prediction and event.error is None and event.inputs is None:
-            if not _has_plain_output(event.output) or not _has_plain_time(event.time):
+            features = event.features
+            if (
+                not _has_plain_output(event.output)
+                or not _has_plain_time(event.time)
+                or (features is not None and not has_fit_names(features))
+            ):
                 return False
             ids.append(event.prediction_id)
         elif type(event) is Refused or closer(event) is not None:

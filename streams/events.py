@@ -6,6 +6,7 @@ Unknown fields are accepted: a client may be newer than the server.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -30,6 +31,16 @@ Time = (
     | Annotated[datetime, Meta(tz=True, description="RFC 3339 with offset")]
 )
 Text = Annotated[str, Meta(max_length=MAX_TEXT_BYTES)]
+MAX_FEATURES = 500
+MAX_NAME = 120
+# Names of features are checked by `rule_fault`: a constraint on the keys halves the speed of
+# decoding, because msgspec then makes each key anew.
+FEATURES = Meta(
+    extra_json_schema={
+        "maxProperties": MAX_FEATURES,
+        "propertyNames": {"minLength": 1, "maxLength": MAX_NAME},
+    }
+)
 Pixels = Annotated[float, Meta(ge=-1e6, le=1e6)]
 
 
@@ -107,7 +118,7 @@ class Prediction(Event, gc=False, kw_only=True, tag_field="type", tag="io.pensto
     error: Failure | None = None
     latency_ms: Millis | None = None
     queue_ms: Millis | None = None
-    features: Annotated[dict[Name, bool | float | str | None], Meta(max_length=500)] | None = None
+    features: Annotated[dict[str, bool | float | str | None], FEATURES] | None = None
     inputs: Annotated[list[Input], Meta(max_length=16)] | None = None
     tags: Annotated[dict[Name, Key], Meta(max_length=20)] | None = None
 
@@ -313,7 +324,38 @@ def _shape_fault(event: AnyEvent) -> Fault | None:
     return None
 
 
+def has_fit_names(features: Mapping[str, object]) -> bool:
+    """Whether there are few enough features, and each name is 1-120 characters long.
+
+    The same names come with every event of a model, so those that fit are remembered.
+    """
+    if _fit_names.issuperset(features):
+        return len(features) <= MAX_FEATURES
+    if len(features) > MAX_FEATURES or not all(0 < len(name) <= MAX_NAME for name in features):
+        return False
+    if len(_fit_names) > _FIT_NAMES_KEPT:
+        _fit_names.clear()
+    _fit_names.update(features)
+    return True
+
+
+_fit_names: set[str] = set()
+_FIT_NAMES_KEPT = 100_000
+
+
+def _features_fault(features: Mapping[str, object]) -> Fault | None:
+    if has_fit_names(features):
+        return None
+    if len(features) > MAX_FEATURES:
+        return Fault("out_of_range", "features", f"{len(features)}; at most {MAX_FEATURES}")
+    name = next(name for name in features if not 0 < len(name) <= MAX_NAME)
+    detail = f"the name {name[:60]!r} has {len(name)} characters; 1-{MAX_NAME} are allowed"
+    return Fault("out_of_range", "features", detail)
+
+
 def _prediction_fault(event: Prediction) -> Fault | None:
+    if event.features and (fault := _features_fault(event.features)):
+        return fault
     if (event.output is None) == (event.error is None):
         return Fault("output_or_error", "output", "exactly one of output and error is required")
     output = event.output
