@@ -76,14 +76,19 @@ def fold_reports(
         added.append(report)
         known[report.feedback_id8] = report
         watermark_ms = int(watermarks[at])
-        if report.feedback_id8 not in superseded:
+        if report.feedback_id8 not in superseded and _says_something(report):
             facts.append(_fact(report, report.partition, watermark_ms, 1))
         old = report.supersedes8
         if old is not None and old not in superseded:
             superseded.add(old)
-            if old in known:
+            if old in known and _says_something(known[old]):
                 facts.append(_fact(known[old], report.partition, watermark_ms, -1))
     return added, facts, noted
+
+
+def _says_something(report: Report) -> bool:
+    """False for one that only takes back what it supersedes."""
+    return report.value is not None or report.label_code != NONE
 
 
 def _fact(report: Report, partition: int, watermark_ms: int, sign: int) -> Reported:
