@@ -7,7 +7,7 @@ import msgspec
 
 from streams.answers import packed, target
 from streams.arrivals import Arrivals
-from streams.codec import decode
+from streams.codec import decode_record
 from streams.codes import Codes, Wanted
 from streams.events import AnyEvent, Feedback, Label, OutcomeMissing, time_ms
 from streams.facts import BLOB, BY_KINDS, MISSING, NONE, OTHER, VALUE, Truth
@@ -75,7 +75,7 @@ def said(arrivals: Arrivals, *, codes: Codes) -> list[Said]:
 
 def waited(orphan: Orphan, *, codes: Codes) -> Said:
     """What an orphan says; it was decoded once already, so its bytes are good."""
-    (event,) = decode([orphan.raw]).events
+    (event,) = decode_record(orphan.raw)[0].events
     observed = min(time_ms(event.time), orphan.appended_ms)
     return _said(event, -1, observed, codes)
 
