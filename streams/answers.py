@@ -251,7 +251,9 @@ def _reader(declaration: Declaration) -> Read:
         if score is None and output.scores is not None:
             score = output.scores.get(positive)
         label = output.label
-        if score is None:
+        if score is None:  # the positive class has none
+            if label is None and output.scores is not None:
+                label = _largest(output.scores)
             return label, None, -1.0
         if label is None:
             threshold = output.threshold
@@ -268,9 +270,13 @@ def _read_any(output: Output) -> tuple[str | None, float | None, float]:
     if scores is None:
         return label, score, -1.0 if score is None else score
     if label is None:
-        label = max(scores, key=lambda name: (scores[name], name))
+        label = _largest(scores)
     top = max(scores.values())
     return label, scores.get(label, score), top
+
+
+def _largest(scores: dict[str, float]) -> str:
+    return max(scores, key=lambda name: (scores[name], name))
 
 
 def packed(answer: Any) -> bytes:
