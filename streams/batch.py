@@ -156,8 +156,7 @@ class Batches:
         labels: list[truths.Said],
         before: Ints,
     ) -> intake.Folded:
-        keys, groups, named = intake.needed(keyed, labels)
-        stored = ledger.probe(connection, keys, groups, named)
+        stored = ledger.probe(connection, *intake.needed(keyed, labels))
         return intake.fold(
             arrivals, keyed, labels, stored, before,
             codes=self._codes, naming=self._naming(arrivals),

@@ -20,7 +20,7 @@ from streams.answers import Keyed
 from streams.arrivals import Arrivals, DeadLetter, Ints
 from streams.codes import Codes
 from streams.db.bulk import parts
-from streams.events import Fault
+from streams.events import Fault, Feedback
 from streams.facts import (
     CONFLICT,
     LIVE,
@@ -56,13 +56,12 @@ class Folded(msgspec.Struct):
     dead: list[DeadLetter]
 
 
-def needed(keyed: Keyed, labels: list[Said]) -> tuple[set[bytes], set[bytes], set[bytes]]:
-    """What `ledger.probe` has to look up: request keys, groups, and keys that labels name."""
-    named = {said.key for said in labels if not said.truth.by_join}
-    keys = named.union(keyed.keys)
+def needed(keyed: Keyed, labels: list[Said]) -> tuple[set[bytes], set[bytes]]:
+    """What `ledger.probe` has to look up: request keys, and groups."""
+    keys = {said.key for said in labels if not said.truth.by_join}.union(keyed.keys)
     groups = {said.key for said in labels if said.truth.by_join}
     groups.update(g for k, g in zip(keyed.keys, keyed.groups, strict=True) if g is not k)
-    return keys, groups, named
+    return keys, groups
 
 
 def fold(
@@ -168,14 +167,16 @@ class _Requests:
     def _answer(self, at: int, k: int) -> None:
         key, row = self._keyed.keys[k], self._keyed.answers.row(k)
         rows = self._rows_of(key)
-        if rows and self._row[rows[0]].partition != row.partition:
-            self._forward(at, self._row[rows[0]].partition)
+        # A request joins one group, that of its first answer, and a group lives in one partition.
+        group = self._stored.groups.get(key, key) if rows else self._keyed.groups[k]
+        standing = rows or self._group_rows(group)
+        if standing and self._row[standing[0]].partition != row.partition:
+            self._forward(at, self._row[standing[0]].partition)
             return
         same = next((r for r in rows if self._row[r].version_no == row.version_no), None)
         if same is not None:
             self._repeat(at, key, self._row[same], row)
             return
-        group = self._stored.groups.get(key, self._keyed.groups[k])
         stored = self._stored
         spoken_of = (
             group != key or key in stored.labels or key in stored.orphans or key in stored.members
@@ -266,14 +267,21 @@ class _Requests:
         """Whether this label was here before, attached or waiting; the first one stands."""
         for source_no, truth in self._stored.labels.get(said.key, ()):
             if source_no == said.source_no and truth.label_id8 == said.truth.label_id8:
-                same = truth[:2] == said.truth[:2]
-                self._note("duplicate" if same else "conflict", said.at)
+                self._again(said, truth)
                 return True
         for waiting in self._stored.orphans.get(said.key, ()):
             if (waiting.source_no, waiting.label_id8) == (said.source_no, said.truth.label_id8):
-                self._note("duplicate", said.at)
+                self._again(said, waited(waiting, codes=self._codes).truth)
                 return True
         return False
+
+    def _again(self, said: Said, first: Truth) -> None:
+        if first[:2] == said.truth[:2]:
+            self._note("duplicate", said.at)
+            return
+        self._note("conflict", said.at)
+        field = "feedback_id" if type(self._arrivals.events[said.at]) is Feedback else "label_id"
+        self.faults[said.at] = Fault("conflict", field, "this id came before with another truth")
 
     def _wait(self, said: Said) -> None:
         at = said.at
@@ -318,8 +326,10 @@ class _Requests:
             self.added.label_blobs.append((*identity, said.blob))
 
     def _members(self, group: bytes) -> list[bytes]:
+        """The requests that carried this join key, with the one that has it as its id."""
         members = self._stored.members.get(group, [])
-        return members if group in members or not self._rows_of(group) else [*members, group]
+        is_own = self._stored.groups.get(group, group) == group
+        return [*members, group] if is_own and self._rows_of(group) else members
 
     def _standing(self, group: bytes) -> dict[tuple[bytes, int], tuple[Truth, ...]]:
         """What the labels known now say of each request of the group, by source."""
@@ -338,7 +348,7 @@ class _Requests:
     def _chosen(self, group: bytes, members: list[bytes], truth: Truth) -> Iterable[bytes]:
         """The requests of a group that a label by join key alone is about."""
         rule = self._naming.models[parts(group)[2]].at(truth.observed_ms).join
-        if rule == "all" or len(members) <= 1:
+        if rule == "all" or not members:
             return members
         times = {
             member: (min(self._row[row].event_ms for row in self._rows_of(member)), member)

@@ -93,46 +93,57 @@ class Added(msgspec.Struct):
     joins: list[tuple[bytes, int, int, int, bytes]]
 
 
-def probe(
-    connection: Connection, keys: Iterable[bytes], groups: Iterable[bytes], labelled: set[bytes]
-) -> Stored:
+def probe(connection: Connection, keys: Iterable[bytes], groups: Iterable[bytes]) -> Stored:
     """Everything stored about these requests and groups.
 
     Args:
         keys: requests that events name by id.
         groups: join keys that events carry, as request keys; they may be ids themselves.
-        labelled: those of `keys` that a label names: their group may be another key.
     """
     stored = Stored({}, {}, {}, {}, {})
-    asked = set(keys)
-    by_join = set(groups) - asked
-    wanted = asked | by_join
-    for row in _joins_of(connection, labelled):
-        key = bulk.request_key(row[1], row[2], row[3])
-        stored.groups[key] = _group_key(row)
-        by_join.add(stored.groups[key])
-    for row in _joins_to(connection, by_join):
-        key = bulk.request_key(row[1], row[2], row[3])
-        stored.groups[key] = _group_key(row)
-        stored.members.setdefault(_group_key(row), []).append(key)
-        wanted.add(key)
-    wanted |= by_join
-    known = set()
-    for row in bulk.by_request(connection, answer, wanted, columns=AnswerRow._fields):
-        found = AnswerRow(*row)
-        key = bulk.request_key(found.day, found.pid16, found.model_no)
-        stored.answers.setdefault(key, []).append(found)
-        known.add(key)
-    for rows in stored.answers.values():
-        rows.sort(key=lambda r: (r.log_offset, r.idx))
+    named = set(groups)
+    wanted = named.union(keys)
+    _find_answers(connection, stored, wanted)
+    _find_groups(connection, stored, stored.answers)
+    # A request that is known may belong to a join key that no event of this batch names.
+    named.update(stored.groups.values())
+    behind = (named | _find_members(connection, stored, named)) - wanted
+    _find_answers(connection, stored, behind)
+    _find_groups(connection, stored, behind & stored.answers.keys())
     columns = (*_REQUEST, "source_no", *_TRUTH)
-    for row in bulk.by_request(connection, label, known | by_join, columns=columns):
+    spoken_of = named.union(stored.answers)
+    for row in bulk.by_request(connection, label, spoken_of, columns=columns):
         key = bulk.request_key(*row[:3])
         stored.labels.setdefault(key, []).append((row[3], Truth(*row[4:])))
     for row in bulk.by_request(connection, orphan, wanted, columns=Orphan._fields):
         waiting = Orphan(*row)
         stored.orphans.setdefault(waiting.key, []).append(waiting)
     return stored
+
+
+def _find_answers(connection: Connection, stored: Stored, keys: set[bytes]) -> None:
+    for row in bulk.by_request(connection, answer, keys, columns=AnswerRow._fields):
+        found = AnswerRow(*row)
+        key = bulk.request_key(found.day, found.pid16, found.model_no)
+        stored.answers.setdefault(key, []).append(found)
+    for key in keys & stored.answers.keys():
+        stored.answers[key].sort(key=lambda r: (r.log_offset, r.idx))
+
+
+def _find_groups(connection: Connection, stored: Stored, keys: Iterable[bytes]) -> None:
+    for row in _joins_of(connection, keys):
+        stored.groups[bulk.request_key(row[1], row[2], row[3])] = _group_key(row)
+
+
+def _find_members(connection: Connection, stored: Stored, groups: set[bytes]) -> set[bytes]:
+    """Every request of these groups."""
+    found = set()
+    for row in sorted(_joins_to(connection, groups)):
+        key = bulk.request_key(row[1], row[2], row[3])
+        stored.groups[key] = _group_key(row)
+        stored.members.setdefault(_group_key(row), []).append(key)
+        found.add(key)
+    return found
 
 
 # A join row is (group day, day, pid16, model_no, join16): the group key needs a day, and a join
