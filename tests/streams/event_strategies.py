@@ -11,7 +11,7 @@ ids = st.text(string.ascii_letters + string.digits + "._:-", min_size=1, max_siz
 shares = st.floats(0, 1)
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=32)
 times = st.integers(0, 4_102_444_799_999) | st.datetimes().map(
-    lambda time: time.replace(year=1971 + time.year % 100).isoformat() + "Z"
+    lambda time: time.replace(year=1971 + time.year % 100, day=min(time.day, 28)).isoformat() + "Z"
 )
 
 

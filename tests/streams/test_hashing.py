@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams import hashing, vectors
@@ -63,17 +63,20 @@ def independent_day(text: str) -> int:
 
 
 @given(st.uuids())
+@settings(deadline=None, derandomize=True)
 def test_a_canonical_uuid_is_its_own_16_bytes(some):
     assert hashing.pid16(str(some)) == some.bytes
 
 
 @given(st.text(min_size=1, max_size=40))
+@settings(deadline=None, derandomize=True)
 def test_any_id_has_16_bytes_and_a_day(text):
     assert hashing.pid16(text) == independent_pid16(text)
     assert hashing.day_of(text) == independent_day(text)
 
 
 @given(st.integers(0, 2**48 - 1), st.integers(0, 2**74 - 1))
+@settings(deadline=None, derandomize=True)
 def test_the_day_of_a_uuidv7_is_its_own_date(moment_ms, rest):
     value = moment_ms << 80 | 7 << 76 | (rest >> 62) << 64 | 2 << 62 | rest & (2**62 - 1)
 

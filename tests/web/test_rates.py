@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.web.rates import MAX_KEYS, MinuteCaps, TokenBuckets
@@ -19,6 +19,7 @@ def test_a_rate_of_zero_is_no_limit():
 
 
 @given(st.lists(st.tuples(st.integers(1, 500), st.floats(0, 2)), min_size=20, max_size=60))
+@settings(deadline=None, derandomize=True)
 def test_over_time_no_key_gets_more_than_its_rate_and_a_burst(spends):
     buckets, now, taken, largest = TokenBuckets(100.0), 0.0, 0, 0
     for count, pause in spends:
