@@ -5,6 +5,8 @@
 The figure that matters is `client.p99_shift`: a toy service answers at a steady rate, in stretches
 with and without the client by turns, while the server is well, killed, slow, full, or refuses the
 key. A latency runs from the instant at which the request was due, so a late start counts too.
+On a machine that does other work the shift means nothing: each line says how much the service
+differs from itself.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import penstock_client
@@ -122,9 +125,16 @@ def call_costs(folder: str) -> CallCosts:
     return CallCosts(statistics.median(assign_s) * scale, statistics.median(record_s) * scale)
 
 
-def p99_shift_ms(mode: str, folder: str, requests: int) -> float:
-    """How much later the slowest hundredth of the requests ends because of the client."""
-    off: list[float] = []
+class Shift(NamedTuple):
+    """How much later the slowest hundredth of the requests ends, in milliseconds."""
+
+    with_client_ms: float
+    between_stretches_ms: float  # without the client: what the machine does by itself
+
+
+def p99_shift(mode: str, folder: str, requests: int) -> Shift:
+    """The service with the client against itself without, by turns."""
+    off: list[list[float]] = []
     on: list[float] = []
     with remote(mode) as url, _client(url, folder) as client:
 
@@ -136,9 +146,10 @@ def p99_shift_ms(mode: str, folder: str, requests: int) -> float:
 
         _stretch(with_client)  # imports HTTP and opens the file and the connection
         while len(on) < requests:
-            off += _stretch(lambda _: _work())
+            off.append(_stretch(lambda _: _work()))
             on += _stretch(with_client)
-    return (_p99(on) - _p99(off)) * 1000
+    even, odd = list(chain(*off[::2])), list(chain(*off[1::2]))
+    return Shift((_p99(on) - _p99(even + odd)) * 1000, abs(_p99(even) - _p99(odd)) * 1000)
 
 
 def _client(url: str, folder: str) -> penstock_client.Client:
@@ -180,9 +191,12 @@ def measure(requests: int) -> Iterator[Result]:
         yield Result("client.assign.us", costs.assign_us, "us", "< 10", "no client")
         yield Result("client.record.us", costs.record_us, "us", "< 10", "25 features, no client")
         for mode in MODES:
-            shift_ms = p99_shift_ms(mode, folder, requests)
-            against = f"the same service without it, {RATE_PER_S}/s of {WORK_S * 1000:g} ms"
-            yield Result(f"client.p99_shift.{mode}.ms", shift_ms, "ms", "<= 1", against)
+            shift = p99_shift(mode, folder, requests)
+            against = (
+                f"the same service without it, {RATE_PER_S}/s of {WORK_S * 1000:g} ms; "
+                f"its own stretches differ by {shift.between_stretches_ms:.2f} ms"
+            )
+            yield Result(f"client.p99_shift.{mode}.ms", shift.with_client_ms, "ms", "<= 1", against)
     finally:
         shutil.rmtree(folder)
 
