@@ -1,14 +1,22 @@
-"""Databases for every test: each gets its own, empty, on SQLite and on PostgreSQL."""
+"""Databases for every test: each gets its own, empty, on SQLite and on PostgreSQL.
+
+Property tests draw the same examples in every run; `make fuzz` draws new ones.
+"""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import Engine
 
 from streams.db.engine import connect
 from tests.contracts import postgres
+
+settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.register_profile("fuzz", deadline=None, max_examples=1_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")
