@@ -233,9 +233,10 @@ def test_a_client_of_another_server_or_model_adopts_nothing(run_script, remote, 
     assert len(list((tmp_path / "state").iterdir())) == 1
 
 
-def test_a_server_that_is_away_ends_no_process_with_an_error(run_script):
+def test_a_server_that_is_away_ends_no_process_with_an_error(run_script, tmp_path):
     done = run_script(
-        "gone = penstock_client.Client('http://127.0.0.1:1', 'digits', champion='41')\n"
+        "gone = penstock_client.Client('http://127.0.0.1:1', 'digits', champion='41',"
+        f" state_dir={str(tmp_path / 'state')!r})\n"
         "with gone.predicting(gone.assign()) as predicting: predicting.answer(label='7')\n"
         "gone.label(prediction_id='p', label='7'); gone.feedback('thumb', prediction_id='p')",
     )
