@@ -4,8 +4,8 @@
 
 `ingest.http`: 500 events of 25 features a request over HTTP on the loopback, the log on disk with
 synchronous=FULL, the sender on the same machine. `ingest.decode_limit`: decoding and partitioning
-the same bodies, and nothing else, in one thread. Each connection waits for an answer before it sends
-again, so few connections measure the wait for the group commit instead of the server.
+the same bodies, and nothing else, in one thread. Each connection waits for an answer before it
+sends again, so few connections measure the wait for the group commit instead of the server.
 """
 
 import argparse
