@@ -17,7 +17,6 @@ import msgspec
 from streams import cloudevents, envelopes
 from streams.errors import InputError
 from streams.events import (
-    ID_CHARACTERS,
     MAX_EVENT_BYTES,
     MAX_TEXT_BYTES,
     AnyEvent,
@@ -25,10 +24,9 @@ from streams.events import (
     Output,
     Prediction,
     Refused,
-    has_fit_names,
-    rule_fault,
 )
 from streams.faults import fault_of
+from streams.rules import ID_CHARACTERS, has_fit_names, rule_fault
 
 MAX_ID = 200
 MAX_BROKEN_BYTES = 1 << 20  # of an array that is searched for what can be read in it

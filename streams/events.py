@@ -1,12 +1,10 @@
 """The five event types that services send, exactly as `events.md` freezes them.
 
 Types, ranges and lengths are checked by msgspec while it decodes; the few rules that a type
-cannot say (id alphabet, control characters, exactly one of output and error) are in `faults`.
+cannot say (id alphabet, control characters, exactly one of output and error) are in `rules`.
 Unknown fields are accepted: a client may be newer than the server.
 """
 
-import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -165,7 +163,6 @@ class OutcomeMissing(
     prediction_id: Id
     source: Name
     reason: Literal["abandoned", "censored", "opted_out", "lost"] = "lost"
-    join_key: Key | None = None
 
 
 class Assigned(Event, gc=False, kw_only=True, tag_field="type", tag="io.penstock.assigned.v1"):
@@ -212,194 +209,13 @@ class Fault(Struct, frozen=True, gc=False):
     detail: str
 
 
-_ID = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-ID_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-"
-
-
-def rule_fault(event: AnyEvent) -> Fault | None:
-    """The first rule beyond types, ranges and lengths that `event` breaks, or None."""
-    pid = getattr(event, "prediction_id", None)
-    if pid is not None and not _ID.fullmatch(pid):
-        return Fault(
-            "bad_id", "prediction_id", f"{pid[:60]!r} has characters other than A-Z a-z 0-9 . _ : -"
-        )
-    return _time_fault(event) or _name_fault(event) or _shape_fault(event)
-
-
-def _time_fault(event: AnyEvent) -> Fault | None:
-    """A spelled-out time has the limits of one in milliseconds."""
-    if type(event.time) is not int and not 0 <= time_ms(event.time) <= LAST_TIME_MS:
-        return Fault("out_of_range", "time", f"{event.time} is not between 1970 and 2100")
-    return None
-
-
-def _name_fault(event: AnyEvent) -> Fault | None:
-    for field, text in _names(event):
-        if text is not None and _CONTROL.search(text):
-            return Fault("control_character", field, f"{text[:60]!r} holds a control character")
-    for field in ("explanation", "event_id", "traceparent"):
-        if "\0" in (getattr(event, field, None) or ""):
-            return Fault("control_character", field, "NUL is refused everywhere")
-    return None
-
-
-def _names(event: AnyEvent) -> list[tuple[str, str | None]]:
-    names: list[tuple[str, str | None]] = [
-        (field, getattr(event, field, None))
-        for field in (
-            "model", "version", "route", "arm", "unit_id", "join_key", "label_id", "label",
-            "feedback_id", "name", "source", "instance", "supersedes", "by",
-        )
-    ]  # fmt: skip
-    if isinstance(event, Prediction):
-        names += [(f"tags.{key!r}", key) for key in event.tags or ()]
-        names += [(f"tags[{key!r}]", value) for key, value in (event.tags or {}).items()]
-        names += [(f"features.{key!r}", key) for key in event.features or ()]
-        names += [
-            (f"features[{key!r}]", value)
-            for key, value in (event.features or {}).items()
-            if isinstance(value, str) and "\0" in value
-        ]
-        for i, item in enumerate(event.inputs or ()):
-            names += [
-                (f"inputs[{i}].name", item.name),
-                (f"inputs[{i}].media_type", item.media_type),
-                (f"inputs[{i}].uri", item.uri),
-            ]
-        if event.output is not None:
-            names += [
-                ("output.label", event.output.label),
-                ("output.scenario", event.output.scenario),
-            ]
-            names += [(f"output.scores.{key!r}", key) for key in event.output.scores or ()]
-            names += _free_text("output.text", event.output.text)
-            names += [
-                (f"output.boxes[{i}].label", b.label)
-                for i, b in enumerate(event.output.boxes or ())
-            ]
-        if event.error is not None:
-            names += [
-                ("error.type", event.error.type),
-                *_free_text("error.message", event.error.message),
-            ]
-    if isinstance(event, Label):
-        names += _free_text("text", event.text)
-        names += [(f"boxes[{i}].label", b.label) for i, b in enumerate(event.boxes or ())]
-    return names
-
-
-def _free_text(field: str, text: str | None) -> list[tuple[str, str | None]]:
-    """Free text may hold new lines and tabs; only NUL is refused."""
-    return [(field, "\0")] if text is not None and "\0" in text else []
-
-
-def _shape_fault(event: AnyEvent) -> Fault | None:
-    match event:
-        case Prediction():
-            return _prediction_fault(event)
-        case Label():
-            return _label_fault(event)
-        case Feedback():
-            if (
-                event.prediction_id is None
-                and event.join_key is None
-                and (event.unit_id is None or event.route is None)
-            ):
-                return Fault(
-                    "no_target",
-                    "prediction_id",
-                    "needs prediction_id, join_key, or unit_id and route",
-                )
-            if (event.value is None) == (event.label is None) and event.supersedes is None:
-                return Fault(
-                    "value_or_label", "value", "exactly one of value and label is required"
-                )
-        case Assigned():
-            if event.minute % 60_000:
-                return Fault(
-                    "out_of_range", "minute", f"{event.minute} is not the start of a minute"
-                )
-    return None
-
-
-def has_fit_names(features: Mapping[str, object]) -> bool:
-    """Whether there are few enough features, and each name is 1-120 characters long.
-
-    The same names come with every event of a model, so those that fit are remembered.
-    """
-    if _fit_names.issuperset(features):
-        return len(features) <= MAX_FEATURES
-    if len(features) > MAX_FEATURES or not all(0 < len(name) <= MAX_NAME for name in features):
-        return False
-    if len(_fit_names) > _FIT_NAMES_KEPT:
-        _fit_names.clear()
-    _fit_names.update(features)
-    return True
-
-
-_fit_names: set[str] = set()
-_FIT_NAMES_KEPT = 100_000
-
-
-def _features_fault(features: Mapping[str, object]) -> Fault | None:
-    if has_fit_names(features):
-        return None
-    if len(features) > MAX_FEATURES:
-        return Fault("out_of_range", "features", f"{len(features)}; at most {MAX_FEATURES}")
-    name = next(name for name in features if not 0 < len(name) <= MAX_NAME)
-    detail = f"the name {name[:60]!r} has {len(name)} characters; 1-{MAX_NAME} are allowed"
-    return Fault("out_of_range", "features", detail)
-
-
-def _prediction_fault(event: Prediction) -> Fault | None:
-    if event.features and (fault := _features_fault(event.features)):
-        return fault
-    if (event.output is None) == (event.error is None):
-        return Fault("output_or_error", "output", "exactly one of output and error is required")
-    output = event.output
-    if output is not None:
-        if all(
-            given is None
-            for given in (
-                output.label,
-                output.score,
-                output.scores,
-                output.value,
-                output.text,
-                output.boxes,
-            )
-        ):
-            return Fault(
-                "empty_output", "output", "needs a label, score, scores, value, text or boxes"
-            )
-        if output.text is not None and len(output.text.encode()) > MAX_TEXT_BYTES:
-            return Fault("out_of_range", "output.text", "longer than 16 KiB")
-    for i, item in enumerate(event.inputs or ()):
-        if item.sha256 is not None and not _SHA256.fullmatch(item.sha256):
-            return Fault("invalid_value", f"inputs[{i}].sha256", "not 64 hexadecimal digits")
-    return None
-
-
-def _label_fault(event: Label) -> Fault | None:
-    if event.prediction_id is None and event.join_key is None:
-        return Fault("no_target", "prediction_id", "needs prediction_id, join_key or both")
-    truths = [t for t in (event.label, event.value, event.text, event.boxes) if t is not None]
-    if len(truths) > 1:
-        return Fault("several_truths", "label", "at most one of label, value, text and boxes")
-    if not truths and event.supersedes is None:
-        return Fault(
-            "no_truth", "label", "a label without truth retracts, and must name what it supersedes"
-        )
-    return None
-
-
 def routing_key(event: AnyEvent) -> str:
     """What decides, with the model, which partition `event` goes to."""
     match event:
         case Assigned():
             return event.instance
+        case OutcomeMissing():
+            return event.prediction_id
         case Feedback():
             return event.join_key or event.prediction_id or event.unit_id or ""
         case _:

@@ -8,6 +8,7 @@ The loop owns partitions and steps through them; what a batch comes to is `strea
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -207,8 +208,12 @@ class Pipeline:
         held = {p: self._positions[p] for p in sorted(arrivals.ends)}
         before = {p: position.watermark_ms for p, position in held.items()}
         after = watermarks_after(arrivals, before, lateness_ms=self._lateness_ms)
+        events = Counter(arrivals.partition.tolist())
+        rejected = Counter(letter.partition for letter in counted.letters)
         moved = [
-            positions.Moved(p, at.fence, at.next, arrivals.ends[p][1], after[p])
+            positions.Moved(
+                p, at.fence, at.next, arrivals.ends[p][1], after[p], events[p], rejected[p]
+            )
             for p, at in held.items()
         ]
         with writing(self._engine) as connection:

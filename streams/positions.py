@@ -7,7 +7,7 @@ and does not know it yet can commit nothing. Kafka's own commits are advisory.
 from collections.abc import Iterable, Mapping
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from streams.errors import ConflictError
 from streams.logs.base import TopicState
@@ -35,6 +35,8 @@ class Moved(msgspec.Struct, frozen=True):
     old: int
     new: int
     watermark_ms: int
+    events: int = 0  # counted on the way
+    rejected: int = 0  # dead letters on the way
 
 
 class LostError(ConflictError):
@@ -105,6 +107,7 @@ def advance(
                 "at_consumer": consumer, "at_topic": topic, "at_partition": step.partition,
                 "old": step.old, "held": step.fence, "next": step.new,
                 "watermark_ms": step.watermark_ms, "updated_ms": now_ms,
+                "more_events": step.events, "more_rejected": step.rejected,
             }
             for step in steps
         ],
@@ -126,6 +129,8 @@ _ADVANCE = (
         next=bindparam("next"),
         watermark_ms=bindparam("watermark_ms"),
         updated_ms=bindparam("updated_ms"),
+        events=_at.events + bindparam("more_events"),
+        rejected=_at.rejected + bindparam("more_rejected"),
     )
 )
 
@@ -163,6 +168,13 @@ def standing(connection: Connection, *, consumer: str, topic: str) -> dict[int, 
         )
     )
     return {row.partition: Position(*row) for row in rows}
+
+
+def counted(connection: Connection, *, consumer: str, topic: str) -> tuple[int, int]:
+    """(events counted, dead letters) of this consumer since the database was made."""
+    sums = select(func.coalesce(func.sum(_at.events), 0), func.coalesce(func.sum(_at.rejected), 0))
+    row = connection.execute(sums.where(_at.consumer == consumer, _at.topic == topic)).one()
+    return int(row[0]), int(row[1])
 
 
 def behind(ends: Mapping[int, int], standing: Mapping[int, Position]) -> dict[int, int]:

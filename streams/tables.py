@@ -124,6 +124,8 @@ position = Table(
     Column("fence", BigInteger, nullable=False),
     Column("owner", Text, nullable=False),
     Column("watermark_ms", BigInteger, nullable=False),
+    Column("events", BigInteger, nullable=False, server_default=text("0")),
+    Column("rejected", BigInteger, nullable=False, server_default=text("0")),
     Column("updated_ms", BigInteger, nullable=False),
     comment="where each consumer stands; compare-and-swap on next, fenced",
 )

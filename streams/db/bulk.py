@@ -52,27 +52,27 @@ def by_request(
     grouped: dict[bytes, list[bytes]] = defaultdict(list)
     for key in keys:
         grouped[key[:2] + key[18:]].append(key[2:18])
-    names = ", ".join(f"t.{name}" for name in columns)
+    named = f"SELECT {', '.join(f't.{name}' for name in columns)} FROM "  # noqa: S608 - names of our own tables
+    if connection.dialect.name == "postgresql":
+        statement = f"{named} unnest(%s::bytea[]) AS k(pid16) JOIN {table.name} t {_ON_POSTGRESQL}"
+    else:
+        statement = f"{_CUT} {named} k CROSS JOIN {table.name} t {_ON_SQLITE}"
     rows: list[tuple[Any, ...]] = []
     for place, ids in grouped.items():
         day, model_no = int.from_bytes(place[:2], "big"), int.from_bytes(place[2:], "big")
-        if connection.dialect.name == "postgresql":
-            found = connection.exec_driver_sql(
-                f"SELECT {names} FROM unnest(%s::bytea[]) AS k(pid16) JOIN {table.name} t "  # noqa: S608 - names of our own tables
-                "ON t.day = %s AND t.pid16 = k.pid16 AND t.model_no = %s",
-                (ids, day, model_no),
-            )
-        else:
-            ids.sort()
-            found = connection.exec_driver_sql(
-                "WITH RECURSIVE k(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM k WHERE i < ?) "
-                f"SELECT {names} FROM k CROSS JOIN {table.name} t "
-                "WHERE t.day = ? AND t.pid16 = substr(?, k.i * 16 + 1, 16) AND t.model_no = ?",
-                (len(ids) - 1, day, b"".join(ids), model_no),
-            )
+        ids.sort()
+        given: tuple[Any, ...] = (ids, day, model_no)
+        if connection.dialect.name == "sqlite":
+            given = (len(ids) - 1, day, b"".join(ids), model_no)
+        found = connection.exec_driver_sql(statement, given)
         rows.extend(found.cursor.fetchall())
         found.close()
     return rows
+
+
+_CUT = "WITH RECURSIVE k(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM k WHERE i < ?)"
+_ON_SQLITE = "WHERE t.day = ? AND t.pid16 = substr(?, k.i * 16 + 1, 16) AND t.model_no = ?"
+_ON_POSTGRESQL = "ON t.day = %s AND t.pid16 = k.pid16 AND t.model_no = %s"
 
 
 def insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:

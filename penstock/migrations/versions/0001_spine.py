@@ -276,6 +276,8 @@ def upgrade() -> None:
     sa.Column('fence', sa.BigInteger(), nullable=False),
     sa.Column('owner', sa.Text(), nullable=False),
     sa.Column('watermark_ms', sa.BigInteger(), nullable=False),
+    sa.Column('events', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
+    sa.Column('rejected', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
     sa.Column('updated_ms', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('consumer', 'topic', 'partition', name=op.f('pk_position')),
     comment='where each consumer stands; compare-and-swap on next, fenced'
