@@ -53,12 +53,12 @@ class Settings:
     # How far events of a partition may be out of order before they count as late.
     lateness_ms: int = 120_000
 
-    # Ingest refuses a larger body, also after decompression.
+    # Ingest refuses a larger body, and one that is four times as large once decompressed.
     ingest_body_bytes: int = MIB
     # Ingest refuses a batch of more events.
     ingest_batch_count: int = 1000
     # Ingest collects the requests of one key this long before it commits them together.
-    group_commit_ms: int = 20
+    group_commit_ms: int = 5
     # Ingest answers 503 while more log bytes than this wait for intake.
     high_water_bytes: int = 512 * MIB
     # Ingest answers 503 while the disk has less free, so that decisions can still be written.

@@ -22,11 +22,12 @@ def is_up(settings: Settings) -> bool:
 
 
 def line(seen: Mapping[str, Any]) -> str:
-    """`in 120 | rejected 1 | waiting for intake 0 records`."""
+    """`in 120 | rejected 1 | counted 4,120 | waiting for intake: 0 records`."""
     lag = sum(seen["lag_records"].values())
     parts = [
         f"in {seen['accepted']:,}",
         f"rejected {seen['rejected']:,}",
+        f"counted {seen['counted']:,}",
         f"waiting for intake: {lag:,} records",
     ]
     if not seen["taking"]:

@@ -10,10 +10,12 @@ from streams.keys import KeyRing
 
 
 class Pipe(msgspec.Struct, frozen=True):
-    """Since this process started, and as of the last look at the log and the results."""
+    """What this process took since it started, and how intake stood at the last look."""
 
     accepted: int
     rejected: int
+    counted: int  # events that intake has counted, ever
+    dead_letters: int  # that it has written, ever
     lag_records: dict[str, int]  # by partition
     backlog_bytes: int  # about
     taking: bool
@@ -30,6 +32,8 @@ def install(app: FastAPI, keys: KeyRing, metrics: Metrics, watch: Watch) -> None
         answer = Pipe(
             accepted=metrics.accepted_count,
             rejected=metrics.rejected_count,
+            counted=watch.seen.counted,
+            dead_letters=watch.seen.dead,
             lag_records={str(p): n for p, n in sorted(watch.seen.lag.items())},
             backlog_bytes=watch.backlog_bytes(),
             taking=refusal is None,

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from streams.errors import ConfigError
 
-GRACE_S = 2
+GRACE_S = 1  # shorter than the child's own, which ends it hard
 _BACKLOG = 512
 
 

@@ -32,6 +32,8 @@ class Seen(msgspec.Struct, frozen=True):
     """What one look found; a field stays as it was while its place cannot be reached."""
 
     lag: Mapping[int, int] = {}  # records that intake has not counted, by partition
+    counted: int = 0  # events that intake has counted, ever
+    dead: int = 0  # dead letters that it has written, ever
     free_bytes: int | None = None  # of the disk that holds the log; None without a file
     log_bytes: int = 0  # of the log's files
     log_fault: str = ""  # why the log cannot be read, or empty
@@ -136,12 +138,17 @@ class Watch:
     def _looked_at_results(self, seen: Seen) -> Seen:
         with reading(self._engine) as connection:
             standing = positions.standing(connection, consumer=self._consumer, topic=self._topic)
+            counted, dead = positions.counted(
+                connection, consumer=self._consumer, topic=self._topic
+            )
             new_plans = plans.read(connection, after_seq=self._plan_seq)
         self._plan_seq = max((plan.seq for plan in new_plans), default=self._plan_seq)
         declared = {plan.id for plan in new_plans if plan.kind == plans.MODEL}
         return msgspec.structs.replace(
             seen,
             lag=positions.behind(self._ends, standing),
+            counted=counted,
+            dead=dead,
             database_fault="",
             models=seen.models | declared,
         )
