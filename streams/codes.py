@@ -44,12 +44,15 @@ class Codes:
         }
         if not missing:
             return
+        given = {}
         with writing(self._engine) as connection:
-            for (kind, scope), names in _by_kind(missing).items():
-                given = resolve(connection, kind, scope, names)
-                self._known[kind, scope].update(given)
-                if len(given) < len(names):
+            # Sorted: two workers that give numbers at once wait for each other, never in a ring.
+            for (kind, scope), names in sorted(_by_kind(missing).items()):
+                given[kind, scope] = resolve(connection, kind, scope, names)
+                if len(given[kind, scope]) < len(names):
                     self._full.add((kind, scope))
+        for place, numbers in given.items():  # known only now that they are stored
+            self._known[place].update(numbers)
 
     def _load(self, connection: Connection) -> None:
         for row in connection.execute(select(code_table)):
