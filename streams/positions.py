@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from streams.errors import ConflictError
 from streams.logs.base import TopicState
@@ -64,25 +65,24 @@ def claim(
     Raises ConflictError when a position was stored under another topic id: the topic was deleted
     and made again, so its offsets mean other records.
     """
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     claimed: dict[int, Position] = {}
     for partition in sorted(partitions):
+        unclaimed = {
+            "consumer": consumer, "topic": topic.name, "partition": partition,
+            "topic_id": topic.topic_id, "next": 0, "fence": 0, "owner": owner,
+            "watermark_ms": NO_WATERMARK, "updated_ms": now_ms,
+        }  # fmt: skip
+        connection.execute(
+            dialect.insert(position_table).values(unclaimed).on_conflict_do_nothing()
+        )
         here = (_at.consumer == consumer) & (_at.topic == topic.name) & (_at.partition == partition)
         row = connection.execute(
             update(position_table)
             .where(here)
             .values(fence=_at.fence + 1, owner=owner, updated_ms=now_ms)
             .returning(_at.next, _at.fence, _at.watermark_ms, _at.topic_id)
-        ).first()
-        if row is None:
-            connection.execute(
-                insert(position_table).values(
-                    consumer=consumer, topic=topic.name, partition=partition,
-                    topic_id=topic.topic_id, next=0, fence=1, owner=owner,
-                    watermark_ms=NO_WATERMARK, updated_ms=now_ms,
-                )
-            )  # fmt: skip
-            claimed[partition] = Position(partition, 0, 1, NO_WATERMARK)
-            continue
+        ).one()
         if row.topic_id != topic.topic_id:
             raise ConflictError(
                 f"topic {topic.name!r} was deleted and made again: the stored positions of"
