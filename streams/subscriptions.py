@@ -60,12 +60,15 @@ class Subscription:
         except GapError as gap:
             self._jump(gap)
             return 0
-        for record in records:
-            try:
+        try:
+            for record in records:
                 self._take(record)
-            except ConflictError:
-                self._positions.clear()  # claim and seek again: another owner, or a race
-                return 0
+        except ConflictError:
+            self._positions.clear()  # claim and seek again: another owner, or a race
+            return 0
+        except Exception:
+            self._positions.clear()  # what was polled and not handled is read again
+            raise
         return len(records)
 
     def close(self) -> None:
