@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from streams.tables import outbox
 
 _at = outbox.c
+_CLAIMING = 0x50_454E_5354_4F42  # "PENSTOB"
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -60,6 +61,8 @@ def claim(
     A key's messages are sent in order: while an older one of the key is claimed by another
     relay, its later ones wait.
     """
+    if connection.dialect.name == "postgresql":  # one claim at a time, so that each sees the others
+        connection.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
     older = outbox.alias("older")
     blocked = (
         select(older.c.id)
