@@ -10,14 +10,14 @@ import threading
 
 from sqlalchemy import Connection, Engine, delete, select
 
-from streams import outbox
-from streams.db import bulk
+from streams import ledger, outbox
+from streams.codec import decode_record
 from streams.db.clock import Clock
 from streams.db.engine import reading, writing
 from streams.envelopes import pack
 from streams.errors import UnavailableError
 from streams.ledger import Orphan
-from streams.tables import answer, join_row, orphan
+from streams.tables import orphan
 from streams.topics import EVENTS
 
 YOUNG_MS = 120_000
@@ -65,31 +65,28 @@ def _young(connection: Connection, since_ms: int) -> list[Orphan]:
 
 def _found(connection: Connection, young: list[Orphan]) -> list[tuple[Orphan, int]]:
     """Orphans whose request is in the ledger, by id or by join key, with its partition."""
-    keys = {waiting.key for waiting in young}
-    homes = _homes(connection, keys)
-    joined: dict[tuple[int, bytes, int], bytes] = {}
-    joins = {(waiting.pid16, waiting.model_no) for waiting in young}
-    if joins:
-        rows = connection.execute(
-            select(join_row).where(join_row.c.join16.in_({join16 for join16, _ in joins}))
-        )
-        for row in rows:
-            group = (row.join_day, row.join16, row.model_no)
-            joined[group] = bulk.request_key(row.day, row.pid16, row.model_no)
-    homes |= _homes(connection, set(joined.values()))
-    found = []
-    for waiting in young:
-        member = joined.get((waiting.day, waiting.pid16, waiting.model_no))
-        home = homes.get(waiting.key, homes.get(member) if member else None)
-        if home is not None:
-            found.append((waiting, home))
-    return found
+    by_join = {waiting: _is_by_join(waiting) for waiting in young}
+    stored = ledger.probe(
+        connection,
+        {waiting.key for waiting in young if not by_join[waiting]},
+        {waiting.key for waiting in young if by_join[waiting]},
+    )
+    homes = ((waiting, _home(stored, waiting.key, by_join[waiting])) for waiting in young)
+    return [(waiting, home) for waiting, home in homes if home is not None]
 
 
-def _homes(connection: Connection, keys: set[bytes]) -> dict[bytes, int]:
-    columns = ("day", "pid16", "model_no", "partition")
-    rows = bulk.by_request(connection, answer, keys, columns=columns)
-    return {bulk.request_key(*row[:3]): row[3] for row in rows}
+def _is_by_join(waiting: Orphan) -> bool:
+    (event,) = decode_record(waiting.raw)[0].events
+    return getattr(event, "prediction_id", None) is None
+
+
+def _home(stored: ledger.Stored, key: bytes, by_join: bool) -> int | None:
+    """Where intake will find the request that this key means; None while there is none."""
+    meant = [key]
+    if by_join:
+        is_own = stored.groups.get(key, key) == key
+        meant = stored.members.get(key, []) + ([key] if is_own else [])
+    return next((row.partition for k in meant for row in stored.answers.get(k, ())), None)
 
 
 def _taken(connection: Connection, waiting: Orphan) -> bool:
