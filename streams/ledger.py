@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Column, Connection, Table, delete, func, select
 
 from streams.db import bulk
 from streams.errors import ConflictError
@@ -255,30 +255,47 @@ def save_assigned(connection: Connection, counts: dict[AssignedKey, tuple[int, i
 
 
 def expire(connection: Connection, *, before_ms: int, limit: int = 2_000) -> int:
-    """Up to `limit` requests older than `before_ms` are gone, with all that was kept of them.
+    """Up to `limit` requests older than `before_ms` are gone, with all that was kept of them, and
+    as many labels that never found theirs.
 
-    Counters stay. Returns how many answer rows were deleted; 0 when there is nothing left to do.
+    Counters stay. Returns how many requests and orphans were deleted; 0 when none is left.
     """
-    at = answer.c
+    old = _aged(connection, answer, answer.c.event_ms, before_ms, limit)
+    groups = {_group_key(row) for row in _joins_of(connection, old)}
+    for table in (answer, answer_blob, confirmation, label, label_blob, join_row):
+        _delete(connection, table, old)
+    # What labels say of a join key goes with the last request that carried it.
+    groups -= {_group_key(row) for row in _joins_to(connection, groups)}
+    own = bulk.by_request(connection, answer, groups, columns=_REQUEST)
+    groups -= {bulk.request_key(*row) for row in own}
+    for table in (label, label_blob):
+        _delete(connection, table, groups)
+    lost = _aged(connection, orphan, orphan.c.appended_ms, before_ms, limit)
+    _delete(connection, orphan, lost)
+    return len(old) + len(lost)
+
+
+def _aged(
+    connection: Connection, table: Table, time: Column[int], before_ms: int, limit: int
+) -> set[bytes]:
+    """Requests in `table` from before this time: by the day that their id tells, else by `time`."""
+    at = table.c
     first_day = before_ms // DAY_MS - EPOCH_2020_DAYS
     old: list[Any] = []
-    for aged in (
-        (at.day > 0) & (at.day < first_day),
-        (at.day == 0) & (at.event_ms < before_ms),
-    ):
+    for aged in ((at.day > 0) & (at.day < first_day), (at.day == 0) & (time < before_ms)):
         requests = select(at.day, at.pid16, at.model_no).where(aged).distinct()
         old += connection.execute(requests.limit(limit - len(old)))
-    gone = 0
-    for table in (answer, answer_blob, confirmation, label, label_blob, join_row):
-        for row in old:
-            deleted = connection.execute(
-                delete(table).where(
-                    table.c.day == row.day, table.c.pid16 == row.pid16,
-                    table.c.model_no == row.model_no,
-                )
-            )  # fmt: skip
-            gone += deleted.rowcount if table is answer else 0
-    return gone
+    return {bulk.request_key(*row) for row in old}
+
+
+def _delete(connection: Connection, table: Table, keys: Iterable[bytes]) -> None:
+    for key in keys:
+        day, pid16, model_no = bulk.parts(key)
+        connection.execute(
+            delete(table).where(
+                table.c.day == day, table.c.pid16 == pid16, table.c.model_no == model_no
+            )
+        )
 
 
 def size(connection: Connection) -> dict[str, int]:
