@@ -268,9 +268,10 @@ def orderly(draw: Any, *, windows: int = 3, max_size: int = 10) -> list[list[Sen
 
 
 def _identity(event: dict[str, Any]) -> tuple[Any, ...]:
-    """What makes two events the same one, so that the first drawn is sent each time."""
-    names = ("prediction_id", "version", "label_id", "feedback_id")
-    return (event["type"], event["model"], *(event.get(name) for name in names))
+    """The natural key: what is drawn first under it is what is sent each time."""
+    own_id = event.get("label_id") or event.get("feedback_id")
+    names = ("prediction_id", "version", "source")
+    return (event["type"], event["model"], own_id or tuple(event.get(name) for name in names))
 
 
 def _settled(event: dict[str, Any]) -> dict[str, Any]:
