@@ -12,12 +12,12 @@ from streams.models import Declaration, Slice, Term
 
 MODEL = "bench"
 PARTITIONS = 12
-STEP_MS = 100  # of event time between two requests
-LABEL_AFTER = 5_000  # requests: eight minutes
+STEP_MS = 20  # of event time between two requests
+LABEL_AFTER = 5_000  # requests: nearly two minutes
 
 
 def declaration() -> Declaration:
-    """A binary model with eight slices over tags and features, and an hour's horizon."""
+    """A binary model with eight slices over tags and features, and ten minutes to mature."""
     slices = [
         Slice("eu", (Term(tag="region", equals="EU"),)),
         Slice("us", (Term(tag="region", equals="US"),)),
@@ -33,7 +33,7 @@ def declaration() -> Declaration:
         task="classification",
         classes=("ham", "spam"),
         positive="spam",
-        horizons={"outcome": "1h"},
+        horizons={"outcome": "10m"},
         slices=tuple(slices),
     )
 

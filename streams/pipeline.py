@@ -22,6 +22,7 @@ from streams.db.clock import Clock
 from streams.db.engine import writing
 from streams.errors import ConfigError, ConflictError, Error, UnavailableError
 from streams.events import Fault
+from streams.garbage import collected_between
 from streams.logs.base import GapError, Log, Record
 from streams.topics import EVENTS
 
@@ -90,14 +91,16 @@ class Pipeline:
     def run(self, stop: threading.Event) -> None:
         """Counts until `stop`; a store or log that is away is waited for."""
         try:
-            while not stop.is_set():
-                try:
-                    if self.step(timeout_s=0.2) and self._pause_s:
-                        stop.wait(self._pause_s)
-                except UnavailableError as error:
-                    _log.warning("intake waits: %s", error)
-                    self._positions.clear()
-                    stop.wait(1.0)
+            with collected_between() as collect_cycles:
+                while not stop.is_set():
+                    try:
+                        if self.step(timeout_s=0.2) and self._pause_s:
+                            stop.wait(self._pause_s)
+                        collect_cycles()
+                    except UnavailableError as error:
+                        _log.warning("intake waits: %s", error)
+                        self._positions.clear()
+                        stop.wait(1.0)
         finally:
             self.close()
 
