@@ -74,7 +74,7 @@ class Traffic:
 
     def _id(self, request: int) -> str:
         ms = self._start_ms + request * STEP_MS
-        low = request * 0x9E3779B97F4A7C15 & 0x3FFFFFFFFFFFFFFF
+        low = request * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFF
         text = f"{ms:012x}7{request & 0xFFF:03x}8{low:015x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from streams.arrivals import Arrivals
 from streams.codes import Codes, Wanted
@@ -54,6 +55,14 @@ class Units:
         self._secret = secret
         self._known: dict[str, int] = {}
 
+    def of(self, events: Sequence[Prediction]) -> list[int | None]:
+        """The hash of each event's unit, where it has one."""
+        known = self._known
+        return [
+            None if (unit := e.unit_id) is None else known[unit] if unit in known else self(unit)
+            for e in events
+        ]
+
     def __call__(self, unit: str) -> int:
         known = self._known.get(unit)
         if known is None:
@@ -63,36 +72,33 @@ class Units:
         return known
 
 
-def wanted_codes(events: Sequence[Prediction], model_nos: dict[str, int], plans: Plans) -> Wanted:
+def wanted_codes(arrivals: Arrivals, model_nos: dict[str, int], plans: Plans) -> Wanted:
     """The codes these predictions need once their models have numbers."""
-    wanted: Wanted = {("arm", 0, arm) for arm in {e.arm for e in events} if arm is not None}
-    wanted |= {("route", 0, route) for route in {e.route for e in events}}
-    for model, version in {(e.model, e.version) for e in events}:
-        wanted.add(("version", model_nos[model], version))
-    for model in {e.model for e in events}:
-        declared = plans.model(model).newest.classes
-        wanted |= {("label", model_nos[model], name) for name in declared}
-    for model, label in {(e.model, e.output.label) for e in events if e.output is not None}:
-        if label is not None:
-            wanted.add(("label", model_nos[model], label))
+    wanted: Wanted = set()
+    for model, version, _, route, arm in arrivals.series()[0]:
+        wanted |= {("version", model_nos[model], version), ("route", 0, route)}
+        wanted |= {("label", model_nos[model], c) for c in plans.model(model).newest.classes}
+        if arm is not None:
+            wanted.add(("arm", 0, arm))
+    events = arrivals.predictions
+    labels = {(e.model, e.output.label) for e in events if e.output is not None}
+    wanted |= {("label", model_nos[model], label) for model, label in labels if label is not None}
     for e in events:
-        if e.output is not None and e.output.label is None and e.output.scores is not None:
+        if e.output is not None and e.output.scores is not None and e.output.label is None:
             wanted |= {("label", model_nos[e.model], name) for name in e.output.scores}
     return wanted
 
 
 def unplaceable(arrivals: Arrivals, model_nos: dict[str, int], codes: Codes) -> dict[int, Fault]:
     """Predictions of a version past the model's cap."""
-    versions = {model: codes.of("version", no) for model, no in model_nos.items()}
-    events: list[Prediction] = arrivals.predictions
-    if all(v in versions[m] for m, v in {(e.model, e.version) for e in events}):
-        return {}
+    distinct, of = arrivals.series()
+    past = [
+        k
+        for k, (model, version, *_) in enumerate(distinct)
+        if version not in codes.of("version", model_nos[model])
+    ]
     fault = Fault("too_many_versions", "version", "this model has 10,000 versions already")
-    return {
-        k: fault
-        for k, event in zip(arrivals.answers, events, strict=True)
-        if event.version not in versions[event.model]
-    }
+    return {arrivals.answers[k]: fault for k in np.isin(of, past).nonzero()[0].tolist()}
 
 
 def rows_of(
@@ -104,13 +110,11 @@ def rows_of(
 ) -> Keyed:
     """The ledger rows of the predictions among `arrivals`, before any of them is looked up."""
     at, events = arrivals.answers, arrivals.predictions
-    model_nos = codes.of("model")
-    models = [model_nos[e.model] for e in events]
+    numbers = _numbers(arrivals, codes)
+    models = numbers[:, 0].tolist()
     ids = [e.prediction_id for e in events]
     days, pids = identify(ids)
     keys = request_keys(days, pids, models)
-    routes, arms = codes.of("route"), codes.of("arm")
-    versions = {no: codes.of("version", no) for no in set(models)}
     times = arrivals.event_ms[at]
     decided = _decisions(events, times.tolist(), models, plans, codes)
     errors = np.fromiter((e.output is None for e in events), bool, len(events))
@@ -122,16 +126,16 @@ def rows_of(
         days.tolist(),
         [key[2:18] for key in keys],
         models,
-        [versions[m][e.version] for m, e in zip(models, events, strict=True)],
+        numbers[:, 1].tolist(),
         arrivals.partition[at].tolist(),
         arrivals.offset[at].tolist(),
         arrivals.index[at].tolist(),
         times.tolist(),
-        [ROLES[e.role] for e in events],
-        [routes[e.route] for e in events],
-        [NO_ARM if e.arm is None else arms[e.arm] for e in events],
+        numbers[:, 2].tolist(),
+        numbers[:, 3].tolist(),
+        numbers[:, 4].tolist(),
         [epoch or 0 for epoch in epochs],
-        [None if e.unit_id is None else units(e.unit_id) for e in events],
+        units.of(events),
         decided.slices,
         decided.codes,
         [None if e.output is None else e.output.value for e in events],
@@ -156,6 +160,23 @@ def rows_of(
         if e.output is not None and (e.output.boxes is not None or e.output.text is not None)
     }
     return Keyed(Answers(columns, len(events)), at, keys, groups, blobs)
+
+
+def _numbers(arrivals: Arrivals, codes: Codes) -> npt.NDArray[np.int64]:
+    """Model, version, role, route and arm of each prediction, shape (n, 5)."""
+    model_nos, routes, arms = codes.of("model"), codes.of("route"), codes.of("arm")
+    distinct, of = arrivals.series()
+    numbers = [
+        (
+            no := model_nos[model],
+            codes.of("version", no)[version],
+            ROLES[role],
+            routes[route],
+            NO_ARM if arm is None else arms[arm],
+        )
+        for model, version, role, route, arm in distinct
+    ]
+    return np.array(numbers, np.int64).reshape(-1, 5)[of]
 
 
 def target(text: str, model_no: int) -> bytes:

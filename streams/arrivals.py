@@ -17,6 +17,7 @@ from streams.logs.base import Record
 SKEW_MS = 5 * 60_000  # an event's time may be this far ahead of the log's clock unmarked
 
 Ints = npt.NDArray[np.int64]
+Series = tuple[str, str, str, str, str | None]  # model, version, role, route, arm
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):
@@ -50,6 +51,7 @@ class Arrivals(msgspec.Struct):
     ends: dict[int, tuple[int, int]]  # partition -> (first offset taken, next offset)
     answers: list[int] = []  # which events are predictions, and which are not
     others: list[int] = []
+    _series: tuple[list[Series], Ints] | None = None
 
     def __post_init__(self) -> None:
         answers: list[int] = []
@@ -57,6 +59,21 @@ class Arrivals(msgspec.Struct):
         for k, event in enumerate(self.events):
             (answers if type(event) is Prediction else others).append(k)
         self.answers, self.others = answers, others
+
+    def series(self) -> tuple[list[Series], Ints]:
+        """(the distinct series, which of them each prediction belongs to).
+
+        Names come in few combinations, so they are looked up once for each.
+        """
+        if self._series is None:
+            known: dict[Series, int] = {}
+            number = known.setdefault
+            of = [
+                number((e.model, e.version, e.role, e.route, e.arm), len(known))
+                for e in self.predictions
+            ]
+            self._series = (list(known), np.array(of, np.int64))
+        return self._series
 
     @property
     def predictions(self) -> list[Prediction]:

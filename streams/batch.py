@@ -89,7 +89,7 @@ class Batches:
             faults |= {k: fault for k, e in enumerate(arrivals.events) if e.model not in known}
         arrivals = arrivals.without(faults)
         model_nos = {model: known[model] for model in models if model in known}
-        wanted = answers.wanted_codes(arrivals.predictions, model_nos, self._plans)
+        wanted = answers.wanted_codes(arrivals, model_nos, self._plans)
         others = [arrivals.events[k] for k in arrivals.others]
         wanted |= truths.wanted_codes(others, model_nos) | reports.wanted_codes(others)
         self._codes.ensure(wanted)
