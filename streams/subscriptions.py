@@ -131,8 +131,9 @@ def _letter(record: Record, error: Exception) -> DeadLetter:
 def _is_new(connection: Connection, consumer: str, message_id: str, now_ms: int) -> bool:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     values = {"consumer": consumer, "message_id": message_id, "at_ms": now_ms}
-    stored = connection.execute(dialect.insert(inbox).values(values).on_conflict_do_nothing())
-    return stored.rowcount == 1
+    insert = dialect.insert(inbox).values(values).on_conflict_do_nothing()
+    # Asked back, not counted: an INSERT's rowcount is unknown on PostgreSQL.
+    return connection.execute(insert.returning(inbox.c.message_id)).first() is not None
 
 
 def forget(connection: Connection, *, before_ms: int) -> int:
