@@ -316,13 +316,7 @@ def content(engine: Engine) -> dict[str, Any]:
         cells = name.cells(row["what"], row["cells"])
         found["totals"][name.what(row["what"]), row["partition"]] = (cells, row["panes"])
     for table in PLAIN:
-        found[table.name] = sorted(
-            (
-                {k: v for k, v in row.items() if k not in CLOCKED and not k.endswith("_no")}
-                for row in rows[table]
-            ),
-            key=repr,
-        )
+        found[table.name] = sorted((_plain(row, name) for row in rows[table]), key=repr)
     return found
 
 
@@ -350,6 +344,13 @@ def placeless(found: dict[str, Any]) -> dict[str, Any]:
 
 def _request(row: Any, name: _Names) -> tuple[Any, ...]:
     return name("model", row["model_no"]), row["day"], row["pid16"]
+
+
+def _plain(row: Any, name: _Names) -> dict[str, Any]:
+    plain = {k: v for k, v in row.items() if k not in CLOCKED and not k.endswith("_no")}
+    if "label_code" in plain:
+        plain["label_code"] = name.truth(row["label_code"], row["model_no"])
+    return plain
 
 
 def _place(row: Any) -> tuple[int, int, int]:

@@ -30,10 +30,10 @@ class Meets:
     def plans(self, connection):
         pass
 
-    def collect(self, facts, plans):
+    def collect(self, facts, plans):  # noqa: ARG002
         self._meet("collect")
 
-    def save(self, connection, deltas):
+    def save(self, connection, deltas):  # noqa: ARG002
         self._meet("save")
 
     def _meet(self, place):

@@ -28,7 +28,7 @@ class Breaks:
     def plans(self, connection):
         pass
 
-    def collect(self, facts, plans):
+    def collect(self, facts, plans):  # noqa: ARG002
         fresh = facts.answers.ints("latency_us")[: facts.answers.fresh]
         if (fresh == POISON_US).any():
             raise ArithmeticError("666")
@@ -49,7 +49,7 @@ def in_record(event, appended_ms=spine.T0):
     return pack(world.Sent((0, appended_ms, [event])).lines)
 
 
-@laws(20)
+@laws(10)
 @given(world.orderly(windows=2), cuts, st.data())
 def test_a_bug_on_one_event_costs_that_event_alone(databases, windows, cuts, data):  # noqa: F811
     history = [sent for window in windows for sent in window]
