@@ -88,6 +88,10 @@ class Answers:
             known.flags.writeable = False
         return known
 
+    def column(self, name: str) -> Sequence[Any]:
+        """A column as it is; read only."""
+        return self._columns[_INDEX[name]]
+
     def reals(self, name: str) -> Floats:
         """`score` or `value`; None reads as NaN."""
         return np.array([_NAN if v is None else v for v in self._columns[_INDEX[name]]], np.float64)

@@ -85,35 +85,74 @@ def fold(
         seen_ms: the wall clock, for orphans to be probed again soon.
     """
     requests = _Requests(arrivals, keyed, stored, codes, naming, confirmed, seen_ms)
-    touched = _touched(keyed, labels, stored)
-    single = [
-        k
-        for k, (key, group) in enumerate(zip(keyed.keys, keyed.groups, strict=True))
-        if key not in touched and group not in touched
-    ]
-    if len(single) < len(keyed.keys) or labels:
-        requests.replay(set(single), labels)
-    accepted = sorted(single + requests.accepted)
-    for k in single:
+    plain = _plain(keyed, labels, stored)
+    requests.pairs += [(row, live, keyed.at[max(row, live)]) for row, live in plain.pairs]
+    if len(plain.rows) < len(keyed.keys) or labels:
+        requests.replay(set(plain.rows), labels)
+    accepted = sorted(plain.rows + requests.accepted)
+    for k in plain.rows:
         if keyed.groups[k] is not keyed.keys[k]:
             requests.add_join(keyed.keys[k], keyed.groups[k])
     return _folded(arrivals, keyed, accepted, requests, watermarks, naming, codes.of("model"))
 
 
-def _touched(keyed: Keyed, labels: list[Said], stored: ledger.Stored) -> set[bytes]:
-    """Keys that more than one event or row speaks of."""
+class _Plain(msgspec.Struct):
+    """Answers that need no closer look: alone in their request, or two that make a pair."""
+
+    rows: list[int]
+    pairs: list[tuple[int, int]]  # (row, live row)
+
+
+def _plain(keyed: Keyed, labels: list[Said], stored: ledger.Stored) -> _Plain:
+    """What nothing else in the store or the batch speaks of."""
     touched = {said.key for said in labels}
     touched.update(stored.answers, stored.labels, stored.orphans, stored.members, stored.groups)
-    seen: set[bytes] = set()
-    for key, group in zip(keyed.keys, keyed.groups, strict=True):
-        if key in seen:
-            touched.add(key)
-        seen.add(key)
+    first: dict[bytes, int] = {}
+    second: dict[bytes, tuple[int, int]] = {}
+    joined: set[bytes] = set()
+    for k, (key, group) in enumerate(zip(keyed.keys, keyed.groups, strict=True)):
+        earlier = first.setdefault(key, k)
+        if earlier != k:
+            if key in second:
+                touched.add(key)
+            second[key] = (earlier, k)
         if group is not key:
-            if group in seen:
+            if group in joined:
                 touched.add(group)
-            seen.add(group)
-    return touched
+            joined.add(group)
+    touched.update(group for group in joined if group in first)
+    pairs = _pairs(keyed, second, touched)
+    rows = [
+        k
+        for k, (key, group) in enumerate(zip(keyed.keys, keyed.groups, strict=True))
+        if key not in touched and group not in touched
+    ]
+    return _Plain(rows, pairs)
+
+
+def _pairs(
+    keyed: Keyed, second: dict[bytes, tuple[int, int]], touched: set[bytes]
+) -> list[tuple[int, int]]:
+    """Twos of one partition, different versions and at most one live; others are `touched`."""
+    partitions = keyed.answers.column("partition")
+    versions = keyed.answers.column("version_no")
+    roles = keyed.answers.column("role")
+    pairs = []
+    for key, (a, b) in second.items():
+        if key in touched:
+            continue
+        live_a, live_b = roles[a] == LIVE, roles[b] == LIVE
+        if (
+            partitions[a] != partitions[b]
+            or versions[a] == versions[b]
+            or (live_a and live_b)
+            or keyed.groups[a] is not keyed.keys[a]
+            or keyed.groups[b] is not keyed.keys[b]
+        ):
+            touched.add(key)
+        elif live_a or live_b:
+            pairs.append((b, a) if live_a else (a, b))
+    return pairs
 
 
 class _Requests:
