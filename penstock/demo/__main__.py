@@ -1,0 +1,44 @@
+"""`python -m penstock.demo`: shows what Penstock does, from nothing, in about 90 seconds."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from penstock.cli.output import Output
+from penstock.demo import telling
+from penstock.demo.folder import Folder
+from penstock.demo.screen import screen
+from streams.errors import Error
+
+
+@click.command()
+@click.option("--speed", type=click.FloatRange(1, 120), help="Domain time per wall time.")
+@click.option("--seed", type=click.IntRange(0), help="Of models and requests; 7 unless given.")
+@click.option("--exit", "exits", is_flag=True, help="End by itself after the story.")
+@click.option("--quick", is_flag=True, help="A shorter story.")
+@click.option("--port", type=click.IntRange(1, 65_535), help="Of Penstock; 8090 if it is free.")
+@click.option("--data", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
+def demo(
+    speed: float | None, seed: int | None, exits: bool, quick: bool, port: int | None, data: Path
+) -> int:
+    """A small service on the client, watched by a Penstock of its own."""
+    length = telling.length(quick=quick, speed=speed)
+    folder = Folder(data.absolute())
+    return telling.tell(folder, screen(), length, seed=seed, port=port, stays=not exits)
+
+
+def main() -> int:
+    """The exit code; an error becomes text here."""
+    try:
+        return int(demo.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except Error as error:
+        Output().fail(error, 1)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

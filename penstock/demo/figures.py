@@ -1,0 +1,121 @@
+"""What Penstock counted, read the way its own commands read it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+import msgspec
+from sqlalchemy import Connection
+
+from penstock import status
+from penstock.demo import script
+from penstock.installation import Installation
+from streams import counters, deadletters, ledger
+from streams.codes import Codes
+from streams.db.engine import reading
+from streams.facts import ROLE_NAMES
+from streams.pipe import ASSIGNED_CELLS, CELLS, LATE_CELLS, MATURED_CELLS
+
+LETTERS = 500
+Cells = Mapping[str, int]
+NO_CELLS: Cells = defaultdict(int)
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """What is counted of one version in one role."""
+
+    now: Cells  # of every minute; follows corrections
+    frozen: Cells  # of the minutes whose horizon has passed, for ever
+    late: Cells  # what came too late to be frozen
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """One look at the counters."""
+
+    waiting: int | None  # records in the log that it has not; None while the server is away
+    answers: Mapping[tuple[str, str], Answers]  # by version and role
+    assigned: Cells  # by the client, before the model ran
+    rows: Mapping[str, int]  # of the ledger, by table
+    repeats: int
+    complaints: int
+    rejected: Mapping[str, int]  # distinct broken events by code
+    last_reject: str
+
+    @property
+    def counted(self) -> int:
+        """Distinct events that are in the ledger or kept as dead letters."""
+        rows = self.rows["answer"] + self.rows["label"]
+        return rows + self.complaints + sum(self.rejected.values())
+
+    def of(self, version: str, role: str) -> Answers:
+        return self.answers.get((version, role), Answers(NO_CELLS, NO_CELLS, NO_CELLS))
+
+
+class Looker:
+    """Looks again and again; remembers the dead letters that it has seen."""
+
+    def __init__(self, here: Installation) -> None:
+        self._here = here
+        self._letter_id = 0
+        self._letters: dict[bytes, str] = {}  # by what was sent: it may have been sent twice
+        self._last_reject = ""
+
+    def look(self) -> Figures:
+        """The figures as they are now, all of one instant but for `waiting`."""
+        codes = Codes(self._here.engine)
+        model_no = codes.of("model")[script.MODEL]
+        versions = {no: label for label, no in codes.of("version", model_no).items()}
+        with reading(self._here.engine) as connection:
+            self._read_letters(connection)
+            return Figures(
+                waiting=self._waiting(),
+                answers=_answers(connection, model_no, versions),
+                assigned=_sum(connection, f"assigned/{model_no}", ASSIGNED_CELLS),
+                rows=ledger.size(connection),
+                repeats=_sum(connection, f"intake/duplicate/{model_no}", ("events",))["events"],
+                complaints=_sum(connection, f"reported/{model_no}", ("events",))["events"],
+                rejected=Counter(self._letters.values()),
+                last_reject=self._last_reject,
+            )
+
+    def _waiting(self) -> int | None:
+        seen = status.pipe(self._here.settings)
+        return None if seen is None else sum(seen["lag_records"].values())
+
+    def _read_letters(self, connection: Connection) -> None:
+        while page := deadletters.page(connection, after_id=self._letter_id, limit=LETTERS):
+            for letter in page:
+                self._letters[letter.raw] = letter.code
+                place = f"{letter.field}: " if letter.field else ""
+                self._last_reject = f"{place}{letter.detail} [{letter.code}]"
+            self._letter_id = page[-1].id
+
+
+def _answers(
+    connection: Connection, model_no: int, versions: Mapping[int, str]
+) -> dict[tuple[str, str], Answers]:
+    """By version and role, over arms."""
+    families: dict[str, dict[tuple[str, str], Counter[str]]] = {}
+    for family, names in (("pipe", CELLS), ("matured", MATURED_CELLS), ("late", LATE_CELLS)):
+        summed: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        prefix = f"{family}/{model_no}/"
+        if family == "matured":
+            vectors = list(counters.totals(connection, prefix).items())
+        else:
+            panes = counters.panes(connection, prefix)
+            vectors = [(what, cells) for (what, _), cells in panes.items()]
+        for what, cells in vectors:
+            _, _, version, role, *_ = what.split("/")
+            key = (versions[int(version)], ROLE_NAMES[int(role)])
+            summed[key].update(dict(zip(names, cells.tolist(), strict=False)))
+        families[family] = summed
+    pipe, matured, late = families["pipe"], families["matured"], families["late"]
+    return {key: Answers(pipe[key], matured[key], late[key]) for key in pipe}
+
+
+def _sum(connection: Connection, what: str, names: tuple[str, ...]) -> Cells:
+    """Over everything that is called so, or so and more."""
+    summed: Counter[str] = Counter()
+    for (found, _), cells in counters.panes(connection, what).items():
+        if f"{found}/".startswith(f"{what}/"):
+            summed.update(dict(zip(names, cells.tolist(), strict=False)))
+    return summed

@@ -1,0 +1,106 @@
+"""What the service did, in a file of its own: its memory over a crash, and its side of the sums.
+
+A line is written before the event that it is about is handed to the client, so that whatever was
+sent is known. It outlives the process, not the machine.
+"""
+
+import os
+import threading
+from pathlib import Path
+
+import msgspec
+
+
+class Served(msgspec.Struct, frozen=True, array_like=True, tag="served"):
+    """A request was answered: by v1 live (None: it timed out), and by v2 in its shadow."""
+
+    n: int
+    prediction_id: str
+    time_ms: int
+    live: tuple[str, float] | None
+    shadow: tuple[str, float]
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
+    """Deed `k` of request `n` was done."""
+
+    n: int
+    k: int
+
+
+class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
+    """What the first `lines` lines are about has reached the server."""
+
+    lines: int
+
+
+Line = Served | Done | Settled
+_decoder = msgspec.json.Decoder(Line)
+_encoder = msgspec.json.Encoder()
+
+
+class Book:
+    """The journal as it was read so far."""
+
+    def __init__(self) -> None:
+        self.served: list[Served] = []
+        self.done: set[tuple[int, int]] = set()
+        self.unsettled: list[tuple[int, Served | Done]] = []  # with their line numbers
+        self.lines = 0
+
+    def add(self, line: Line) -> None:
+        self.lines += 1
+        match line:
+            case Served():
+                self.served.append(line)
+            case Done():
+                self.done.add((line.n, line.k))
+            case Settled():
+                self.unsettled = [at for at in self.unsettled if at[0] > line.lines]
+                return
+        self.unsettled.append((self.lines, line))
+
+
+class Reader:
+    """Follows the journal; `book` is what it holds as of the last `read`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+        self.book = Book()
+
+    def read(self) -> Book:
+        """The book with what was written since; a line that is not whole yet is left for later."""
+        if not self._path.exists():
+            return self.book
+        with self._path.open("rb") as stream:
+            stream.seek(self._at)
+            whole, newline, _ = stream.read().rpartition(b"\n")
+        for line in whole.split(b"\n") if newline else ():
+            self.book.add(_decoder.decode(line))
+        self._at += len(whole) + len(newline)
+        return self.book
+
+    def writer(self) -> "Writer":
+        """Goes on behind what was read; a line that a kill cut short is overwritten."""
+        return Writer(self._path, self.book, at=self._at)
+
+
+class Writer:
+    """Appends lines to the journal and to its book; one process at a time, any thread of it."""
+
+    def __init__(self, path: Path, book: Book, *, at: int) -> None:
+        self._lock = threading.Lock()
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+        os.truncate(self._descriptor, at)
+        os.lseek(self._descriptor, at, os.SEEK_SET)
+        self.book = book
+
+    def write(self, line: Line) -> None:
+        """The line is kept, also if this process is killed now."""
+        with self._lock:
+            os.write(self._descriptor, _encoder.encode(line) + b"\n")
+            self.book.add(line)
+
+    def close(self) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,192 @@
+"""`python -m penstock.demo.service FOLDER`: a sorting service, simulated, on the ordinary client.
+
+Each request is answered by the version that the client assigns; another version answers the same
+request in its shadow. The truth comes later, sometimes wrong at first, sometimes too late, and
+sometimes never. When the service is killed it goes on from its journal.
+"""
+
+import heapq
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from penstock_client import Client, Limits
+
+from penstock import installation
+from penstock.demo import models, posting, script, tether
+from penstock.demo.folder import Folder, Story
+from penstock.demo.journal import Done, Reader, Served, Settled
+from penstock.demo.script import Request
+from penstock.settings import Settings
+
+PACE_S = 0.01
+SETTLE_S = 1.0
+CLOSE_S = 1.0
+LIMITS = Limits(backoff_min_s=0.2, backoff_max_s=2.0, exit_s=CLOSE_S)
+
+
+class Service:
+    """Serves requests up to the story's goal, and does what is due about them."""
+
+    def __init__(self, folder: Folder, story: Story, stop: threading.Event) -> None:
+        self._story = story
+        self._stop = stop
+        self._settings = Settings(data_dir=folder.penstock)
+        self._images = models.Images(folder.models)
+        self._models = {
+            version: models.Model(models.path_of(folder.models, version))
+            for version in models.VERSIONS
+        }
+        self._client = Client(
+            story.url, script.MODEL, champion=script.LIVE, state_dir=folder.client, limits=LIMITS
+        )
+        reader = Reader(folder.journal)
+        self._book = reader.read()
+        self._journal = reader.writer()
+        self._stranger = ThreadPoolExecutor(1, thread_name_prefix="stranger")
+        self._due: list[tuple[int, int, int]] = []  # (domain time, request, deed)
+        self._mark = (0, 0)  # events recorded, and lines in the journal, at the last look
+        self._look_s = 0.0
+
+    def run(self) -> None:
+        """Returns when told to stop; what did not leave by then is sent by the next process."""
+        if self._resumed():
+            self._work()
+            self._stranger.shutdown()
+            if self._client.flush(CLOSE_S):
+                self._journal.write(Settled(self._book.lines))
+        self._client.close()
+        self._journal.close()
+
+    def _resumed(self) -> bool:
+        """What may have been lost with the last process is sent again: Penstock counts it once."""
+        lines: list[bytes] = []
+        for _, line in self._book.unsettled:
+            if isinstance(line, Served):
+                request = script.request(self._story.seed, line.n)
+                lines += posting.answers(line, request, self._images.features(request.image))
+        if not posting.deliver(self._story.url, lines, self._stop):
+            return False
+        for served in self._book.served:
+            for k, deed in enumerate(script.request(self._story.seed, served.n).deeds):
+                if (served.n, k) not in self._book.done:
+                    heapq.heappush(self._due, (served.time_ms + deed.after_ms, served.n, k))
+        for _, line in self._book.unsettled:
+            if isinstance(line, Done):
+                self._tell(line.n, line.k)
+        return True
+
+    def _work(self) -> None:
+        begun_s, first = time.monotonic(), len(self._book.served)
+        while not self._stop.wait(PACE_S):
+            now_ms = installation.read_clock(self._settings).domain_ms()
+            due = first + int((time.monotonic() - begun_s) * self._story.rate_per_s)
+            for n in range(len(self._book.served), min(due, self._story.goal)):
+                self._serve(script.request(self._story.seed, n), now_ms)
+            while self._due and self._due[0][0] <= now_ms:
+                _, n, k = heapq.heappop(self._due)
+                self._do(n, k)
+            self._settle()
+
+    def _serve(self, request: Request, now_ms: int) -> None:
+        assignment = self._client.assign(request.unit, tags={"shift": request.shift})
+        pixels = self._images.pixels[request.image % len(self._images.truths)]
+        begun_s = time.perf_counter()
+        live = None if request.times_out else self._models[assignment.version].answer(pixels)
+        latency_ms = (time.perf_counter() - begun_s) * 1000
+        shadow = self._models[script.SHADOW].answer(pixels)
+        served = Served(request.n, assignment.prediction_id, now_ms, live, shadow)
+        self._journal.write(served)
+        features = self._images.features(request.image)
+        if live is None:
+            self._client.record(
+                assignment, error=posting.TIMED_OUT, features=features, time_ms=now_ms
+            )
+        else:
+            self._client.record(
+                assignment, label=live[0], score=live[1], features=features,
+                latency_ms=latency_ms, time_ms=now_ms,
+            )  # fmt: skip
+        self._client.record(
+            assignment, label=shadow[0], score=shadow[1], role="shadow", version=script.SHADOW,
+            time_ms=now_ms,
+        )  # fmt: skip
+        for k, deed in enumerate(request.deeds):
+            heapq.heappush(self._due, (now_ms + deed.after_ms, request.n, k))
+
+    def _do(self, n: int, k: int) -> None:
+        if script.request(self._story.seed, n).deeds[k].what == "stranger":
+            self._stranger.submit(self._meddle, n, k)
+            return
+        self._journal.write(Done(n, k))
+        self._tell(n, k)
+
+    def _meddle(self, n: int, k: int) -> None:
+        """The stranger's event was read by the server; only then it is in the journal."""
+        if posting.deliver(self._story.url, [posting.broken(n)], self._stop):
+            self._journal.write(Done(n, k))
+
+    def _tell(self, n: int, k: int) -> None:
+        """What became known about request `n` is on its way."""
+        request, served = script.request(self._story.seed, n), self._book.served[n]
+        deed = request.deeds[k]
+        about, at_ms = served.prediction_id, served.time_ms + deed.after_ms
+        truth = self._images.truth(request.image)
+        match deed.what:
+            case "label":
+                self._label(about, truth, request.label_id, at_ms)
+            case "wrong label":
+                self._label(about, script.mistaken(truth), request.label_id, at_ms)
+            case "correction":
+                label_id = f"{request.label_id}-corrected"
+                self._label(about, truth, label_id, at_ms, supersedes=request.label_id)
+            case "lost":
+                self._client.outcome_missing(about, reason="lost", time_ms=at_ms)
+            case "complaint":
+                self._client.feedback(
+                    script.COMPLAINT, unit_id=request.unit, value=1, time_ms=at_ms,
+                    feedback_id=f"complaint-{n}",
+                )  # fmt: skip
+
+    def _label(
+        self, about: str, truth: str, label_id: str, at_ms: int, supersedes: str | None = None
+    ) -> None:
+        self._client.label(
+            prediction_id=about, label=truth, label_id=label_id, time_ms=at_ms,
+            supersedes=supersedes,
+        )  # fmt: skip
+
+    def _settle(self) -> None:
+        """Now and then, what was recorded by the last look and has left is marked as settled.
+
+        Events leave in the order in which they were recorded, so nobody has to wait for them.
+        """
+        if time.monotonic() < self._look_s:
+            return
+        self._look_s = time.monotonic() + SETTLE_S
+        stats = self._client.stats()
+        recorded, lines = self._mark
+        unsettled = self._book.unsettled
+        if unsettled and unsettled[0][0] <= lines and stats.recorded - stats.waiting >= recorded:
+            self._journal.write(Settled(lines))
+        self._mark = (stats.recorded, self._book.lines)
+
+
+def main() -> None:
+    """Runs until the demo ends."""
+    folder = Folder(Path(sys.argv[1]))
+    story = folder.kept()
+    assert story is not None
+    stop = threading.Event()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    tether.end_with_parent()
+    tether.forget_settings()
+    Service(folder, story, stop).run()
+
+
+if __name__ == "__main__":
+    main()
