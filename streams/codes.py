@@ -98,3 +98,12 @@ def _by_kind(wanted: Wanted) -> dict[tuple[str, int], list[str]]:
     for kind, scope, name in wanted:
         grouped[kind, scope].append(name)
     return grouped
+
+
+def names(connection: Connection, kind: str, scope: int = 0) -> dict[int, str]:
+    """Number to name, as stored now."""
+    table = code_table.c
+    rows = connection.execute(
+        select(table.no, table.name).where(table.kind == kind, table.scope == scope)
+    )
+    return {row.no: row.name for row in rows}

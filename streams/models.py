@@ -27,7 +27,7 @@ def duration_ms(text: str) -> int:
     """Milliseconds of `14d`, `6h`, `10m`, `30s` or `500ms`."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise InputError(f"{text!r} is not a duration", rule="like 14d, 6h, 10m, 30s or 500ms")
+        raise InputError(f"{text!r} is not a duration", fix="write it like 14d, 6h, 10m or 30s")
     return int(match[1]) * _UNIT_MS[match[2]]
 
 

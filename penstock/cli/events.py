@@ -29,6 +29,19 @@ def tail(model: str | None, count: int, follow: bool) -> None:
 
 
 @events.command(cls=Command)
+@click.option("--model", help="Only this model's.")
+@click.option("--since", metavar="AGE", help="Only events of the last 30m, 6h, 7d, ...")
+def counts(model: str | None, since: str | None) -> None:
+    """Count answers, pairs and outcomes by model, version, role and arm."""
+    from penstock import counting
+    from penstock.cli.settings import installation
+
+    with installation() as here:
+        found = counting.counts(here, model=model, since=since)
+    output().rows(found, counting.COLUMNS)
+
+
+@events.command(cls=Command)
 @click.option("--after", default=0, help="Only letters past this id.")
 @click.option("-n", "--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
 def rejected(after: int, limit: int) -> None:
