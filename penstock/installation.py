@@ -1,5 +1,6 @@
 """An installation: its folder, database, log, secret and clock."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,3 +132,13 @@ def refuse_open_doors(installation: Installation) -> None:
 def owner(role: str) -> str:
     """What this process is called in positions and leases."""
     return f"{role}-{os.uname().nodename}-{os.getpid()}"
+
+
+def lasting_owner(role: str, settings: Settings) -> str:
+    """What the one process that plays `role` on this folder is called, before and after a crash.
+
+    A successor of the same name takes over leases and claims at once instead of waiting until
+    they run out. `penstock.lock` sees to it that a folder has one.
+    """
+    folder = hashlib.blake2b(str(settings.data_dir.absolute()).encode(), digest_size=6).hexdigest()
+    return f"{role}-{os.uname().nodename[:80]}-{folder}"

@@ -6,7 +6,7 @@ Each role imports what it needs when it starts, so that intake does not carry a 
 import threading
 from collections.abc import Callable, Mapping
 
-from penstock.installation import Installation, opened, owner
+from penstock.installation import Installation, lasting_owner, opened, owner
 from penstock.settings import Settings
 from streams import deadletters, ledger, registry
 from streams.batch import RETENTION_MARGIN_MS, RETENTION_MS
@@ -50,7 +50,7 @@ def control(settings: Settings, stop: threading.Event) -> None:
     from streams.relay import Relay
 
     with opened(settings) as here:
-        name = owner("control")
+        name = lasting_owner("control", settings)
         closer = Closer(here.engine, clock=here.clock)
         relay = Relay(here.log, here.engine, owner=name, clock=here.clock)
         duties = [
