@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from streams import counters, positions
 from streams.arrivals import Arrivals, gather, watermarks_after
@@ -23,7 +23,8 @@ from streams.db.engine import writing
 from streams.errors import ConfigError, ConflictError, Error, UnavailableError
 from streams.events import Fault
 from streams.garbage import collected_between
-from streams.logs.base import GapError, Log, Record
+from streams.holding import Holding
+from streams.logs.base import Log
 from streams.topics import EVENTS
 
 LATENESS_MS = 120_000
@@ -72,16 +73,16 @@ class Pipeline:
     ) -> None:
         self._log = log
         self._engine = engine
-        self._owner = owner
         self._clock = clock
-        self._topic = log.state(topic)
-        self._consumer = consumer
         self._lateness_ms = lateness_ms
+        self._held = Holding(log, engine, topic=topic, consumer=consumer, owner=owner, clock=clock)
         self._batches = Batches(
-            engine, topic=self._topic, collectors=collectors, clock=clock, lateness_ms=lateness_ms
+            engine,
+            topic=self._held.topic,
+            collectors=collectors,
+            clock=clock,
+            lateness_ms=lateness_ms,
         )
-        self._reader = log.reader(topic, group=consumer)
-        self._positions: dict[int, positions.Position] = {}
         self._busy_ms: dict[int, int] = {}  # when each partition last had something unread
         self._bytes = MIN_BYTES
         self._hold_s = HOLD_S[engine.dialect.name]
@@ -99,20 +100,14 @@ class Pipeline:
                         collect_cycles()
                     except UnavailableError as error:
                         _log.warning("intake waits: %s", error)
-                        self._positions.clear()
+                        self._held.lose_all()
                         stop.wait(1.0)
         finally:
             self.close()
 
     def step(self, *, timeout_s: float = 0.0) -> int:
         """Takes what is there, up to one transaction's worth; returns how many records."""
-        self._claim()
-        try:
-            records = self._reader.poll(max_bytes=self._bytes, timeout_s=timeout_s)
-        except GapError as gap:
-            self._jump(gap)
-            return 0
-        records = self._contiguous(records)
+        records = self._held.poll(max_bytes=self._bytes, timeout_s=timeout_s)
         if records:
             self._take(gather(records))
         self._advance_idle({record.partition for record in records})
@@ -124,60 +119,7 @@ class Pipeline:
             pass
 
     def close(self) -> None:
-        self._reader.close()
-
-    # --- ownership
-
-    def _claim(self) -> None:
-        assigned = self._reader.assigned()
-        self._positions = {p: at for p, at in self._positions.items() if p in assigned}
-        fresh = assigned - self._positions.keys()
-        if not fresh:
-            return
-        with writing(self._engine) as connection:
-            claimed = positions.claim(
-                connection, consumer=self._consumer, topic=self._topic, partitions=fresh,
-                owner=self._owner, now_ms=self._clock.wall_ms(),
-            )  # fmt: skip
-        bounds = self._log.bounds(self._topic.name)
-        for partition, position in claimed.items():
-            if position.next > bounds[partition].end:
-                raise ConfigError(
-                    f"{self._topic.name}/{partition} ends at {bounds[partition].end}, but"
-                    f" {position.next} records of it are counted",
-                    why="the log is older than the database",
-                    fix="restore the log and the database from the same backup",
-                )
-            self._reader.seek(partition, position.next)
-            self._busy_ms[partition] = self._clock.wall_ms()
-        self._positions.update(claimed)
-
-    def _jump(self, gap: GapError) -> None:
-        _log.error("%s", gap)
-        with writing(self._engine) as connection:
-            self._positions[gap.partition] = positions.jump(
-                connection, consumer=self._consumer, topic=self._topic.name,
-                position=self._positions[gap.partition], to=gap.begin,
-                now_ms=self._clock.wall_ms(),
-            )  # fmt: skip
-        self._reader.seek(gap.partition, gap.begin)
-
-    def _contiguous(self, records: list[Record]) -> list[Record]:
-        """The records that continue where we stand; a reader that skipped one is sought back."""
-        due = {partition: position.next for partition, position in self._positions.items()}
-        kept = []
-        astray: set[int] = set()
-        for record in records:
-            expected = due.get(record.partition)
-            if expected is None or record.partition in astray or record.offset < expected:
-                continue
-            if record.offset > expected:
-                astray.add(record.partition)
-                self._reader.seek(record.partition, expected)
-                continue
-            due[record.partition] = expected + 1
-            kept.append(record)
-        return kept
+        self._held.close()
 
     # --- one batch
 
@@ -188,8 +130,7 @@ class Pipeline:
                 self._commit(arrivals, self._folded(arrivals))
                 return
             except positions.LostError as lost:
-                for partition in lost.partitions:
-                    self._positions.pop(partition)
+                self._held.lose(lost.partitions)
                 arrivals = arrivals.of_partitions(frozenset(arrivals.ends) - lost.partitions)
                 if not arrivals.ends:
                     return
@@ -200,15 +141,15 @@ class Pipeline:
             except Exception:
                 _log.exception("the fold failed; looking for the event")
                 arrivals = self._without_culprits(arrivals)
-        self._positions.clear()  # claim and seek again
+        self._held.lose_all()  # claim and seek again
 
     def _folded(self, arrivals: Arrivals) -> Counted:
-        watermarks = {p: self._positions[p].watermark_ms for p in arrivals.ends}
+        watermarks = {p: self._held.positions[p].watermark_ms for p in arrivals.ends}
         return self._batches.folded(arrivals, watermarks)
 
     def _commit(self, arrivals: Arrivals, counted: Counted) -> None:
         """Positions and results are stored together, or neither."""
-        held = {p: self._positions[p] for p in sorted(arrivals.ends)}
+        held = {p: self._held.positions[p] for p in sorted(arrivals.ends)}
         before = {p: position.watermark_ms for p, position in held.items()}
         after = watermarks_after(arrivals, before, lateness_ms=self._lateness_ms)
         events = Counter(arrivals.partition.tolist())
@@ -221,23 +162,12 @@ class Pipeline:
         ]
         with writing(self._engine) as connection:
             started = time.perf_counter()
-            self._advance(connection, moved)
+            self._held.advance(connection, moved)
             self._batches.save(connection, counted)
             counters.freeze(connection, after)
         self._adapt(time.perf_counter() - started)
-        self._moved(moved)
+        self._held.stand(moved)
         self.taken.add(arrivals, counted)
-
-    def _advance(self, connection: Connection, moved: Sequence[positions.Moved]) -> None:
-        positions.advance(
-            connection, consumer=self._consumer, topic=self._topic.name, moved=moved,
-            now_ms=self._clock.wall_ms(),
-        )  # fmt: skip
-
-    def _moved(self, moved: Sequence[positions.Moved]) -> None:
-        for step in moved:
-            position = self._positions[step.partition]
-            position.next, position.watermark_ms = step.new, step.watermark_ms
 
     def _adapt(self, held_s: float) -> None:
         """Takes more at a time when the last transaction was short, less when it was long."""
@@ -292,14 +222,15 @@ class Pipeline:
         now_ms = self._clock.wall_ms()
         for partition in busy:
             self._busy_ms[partition] = now_ms
-        waited = [p for p in self._positions if now_ms - self._busy_ms.get(p, now_ms) >= IDLE_MS]
+        held = self._held.positions
+        waited = [p for p in held if now_ms - self._busy_ms.setdefault(p, now_ms) >= IDLE_MS]
         if not waited:
             return
-        bounds = self._log.bounds(self._topic.name)
+        bounds = self._log.bounds(self._held.topic.name)
         reached = self._log.now_ms() - self._lateness_ms
         moved = []
         for partition in waited:
-            at = self._positions[partition]
+            at = held[partition]
             self._busy_ms[partition] = now_ms - IDLE_MS + IDLE_EVERY_MS
             if bounds[partition].end == at.next and reached > at.watermark_ms:
                 moved.append(positions.Moved(partition, at.fence, at.next, at.next, reached))
@@ -309,10 +240,9 @@ class Pipeline:
     def _store_idle(self, moved: list[positions.Moved]) -> None:
         try:
             with writing(self._engine) as connection:
-                self._advance(connection, moved)
+                self._held.advance(connection, moved)
                 counters.freeze(connection, {s.partition: s.watermark_ms for s in moved})
         except positions.LostError as lost:
-            for partition in lost.partitions:
-                self._positions.pop(partition)
+            self._held.lose(lost.partitions)
             return
-        self._moved(moved)
+        self._held.stand(moved)

@@ -8,13 +8,15 @@ import msgspec
 from sqlalchemy import Connection, Engine, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
-from streams import deadletters, messages, positions
+from streams import deadletters, messages
 from streams.arrivals import DeadLetter
 from streams.db.clock import Clock
 from streams.db.engine import writing
 from streams.errors import ConflictError, UnavailableError
-from streams.logs.base import GapError, Log, Record
+from streams.holding import Holding
+from streams.logs.base import Log, Record
 from streams.messages import Message
+from streams.positions import Moved
 from streams.tables import inbox
 
 Handle = Callable[[Connection, Message, int], None]
@@ -33,15 +35,11 @@ class Subscription:
         self, log: Log, engine: Engine, *, topic: str, consumer: str, owner: str, clock: Clock,
         handle: Handle,
     ) -> None:  # fmt: skip
-        self._log = log
         self._engine = engine
-        self._topic = log.state(topic)
         self._consumer = consumer
-        self._owner = owner
         self._clock = clock
         self._handle = handle
-        self._reader = log.reader(topic, group=consumer)
-        self._positions: dict[int, positions.Position] = {}
+        self._held = Holding(log, engine, topic=topic, consumer=consumer, owner=owner, clock=clock)
 
     def run(self, stop: threading.Event) -> None:
         """Every message is handled, until `stop`."""
@@ -54,71 +52,38 @@ class Subscription:
 
     def step(self, *, timeout_s: float = 0.0) -> int:
         """Handles what is there; returns how many records were taken."""
-        self._claim()
-        try:
-            records = self._reader.poll(max_bytes=1_000_000, timeout_s=timeout_s)
-        except GapError as gap:
-            self._jump(gap)
-            return 0
+        records = self._held.poll(max_bytes=1_000_000, timeout_s=timeout_s)
         try:
             for record in records:
                 self._take(record)
         except ConflictError:
-            self._positions.clear()  # claim and seek again: another owner, or a race
+            self._held.lose_all()  # claim and seek again: another owner, or a race
             return 0
         except Exception:
-            self._positions.clear()  # what was polled and not handled is read again
+            self._held.lose_all()  # what was polled and not handled is read again
             raise
         return len(records)
 
     def close(self) -> None:
-        self._reader.close()
-
-    def _claim(self) -> None:
-        assigned = self._reader.assigned()
-        self._positions = {p: at for p, at in self._positions.items() if p in assigned}
-        fresh = assigned - self._positions.keys()
-        if not fresh:
-            return
-        with writing(self._engine) as connection:
-            claimed = positions.claim(
-                connection, consumer=self._consumer, topic=self._topic, partitions=fresh,
-                owner=self._owner, now_ms=self._clock.wall_ms(),
-            )  # fmt: skip
-        for position in claimed.values():
-            self._reader.seek(position.partition, position.next)
-        self._positions.update(claimed)
-
-    def _jump(self, gap: GapError) -> None:
-        with writing(self._engine) as connection:
-            position = positions.jump(
-                connection, consumer=self._consumer, topic=self._topic.name,
-                position=self._positions[gap.partition], to=gap.begin,
-                now_ms=self._clock.wall_ms(),
-            )  # fmt: skip
-        self._positions[gap.partition] = position
-        self._reader.seek(gap.partition, gap.begin)
+        self._held.close()
 
     def _take(self, record: Record) -> None:
-        position = self._positions[record.partition]
+        position = self._held.positions[record.partition]
         now_ms = self._clock.domain_ms()
-        step = positions.Moved(
+        step = Moved(
             record.partition, position.fence, position.next, record.offset + 1,
             position.watermark_ms,
         )  # fmt: skip
         with writing(self._engine) as connection:
-            positions.advance(
-                connection, consumer=self._consumer, topic=self._topic.name, moved=[step],
-                now_ms=self._clock.wall_ms(),
-            )  # fmt: skip
+            self._held.advance(connection, [step])
             try:
                 message = messages.decode(record.value)
             except msgspec.DecodeError as error:
-                deadletters.save(connection, self._topic.name, [_letter(record, error)])
+                deadletters.save(connection, self._held.topic.name, [_letter(record, error)])
             else:
                 if _is_new(connection, self._consumer, message.id, self._clock.wall_ms()):
                     self._handle(connection, message, now_ms)
-        position.next = record.offset + 1
+        self._held.stand([step])
 
 
 def _letter(record: Record, error: Exception) -> DeadLetter:

@@ -26,7 +26,8 @@ KNOW_SQL = {
 }  # fmt: skip
 PASS_CONNECTIONS = {
     # They open transactions and hand the connection on; they hold no statement.
-    "streams/batch.py", "streams/collector.py", "streams/pipe.py", "streams/pipeline.py",
+    "streams/batch.py", "streams/collector.py", "streams/holding.py", "streams/panel.py",
+    "streams/pipe.py", "streams/pipeline.py",
     "streams/relay.py",
 }  # fmt: skip
 

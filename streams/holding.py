@@ -1,0 +1,122 @@
+"""The partitions that one consumer holds: claimed, read without a hole, moved under its fence."""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, Engine
+
+from streams import positions
+from streams.db.clock import Clock
+from streams.db.engine import writing
+from streams.errors import ConfigError
+from streams.logs.base import GapError, Log, Record
+from streams.positions import Moved, Position
+
+_log = logging.getLogger(__name__)
+
+
+class Holding:
+    """A consumer's place in a topic.
+
+    The reader says which partitions are ours to read; the store says where each goes on, and
+    under which fence. What the log delivers is checked record by record: a hole is never passed.
+    """
+
+    def __init__(
+        self, log: Log, engine: Engine, *, topic: str, consumer: str, owner: str, clock: Clock
+    ) -> None:
+        self.topic = log.state(topic)
+        self.positions: dict[int, Position] = {}
+        self._log = log
+        self._engine = engine
+        self._consumer = consumer
+        self._owner = owner
+        self._clock = clock
+        self._reader = log.reader(topic, group=consumer)
+
+    def poll(self, *, max_bytes: int, timeout_s: float) -> list[Record]:
+        """Records that continue where we stand; partitions that are newly ours are claimed first.
+
+        What retention took before we read it is recorded as a gap and stepped over.
+        """
+        self._claim()
+        try:
+            records = self._reader.poll(max_bytes=max_bytes, timeout_s=timeout_s)
+        except GapError as gap:
+            self._jump(gap)
+            return []
+        return self._contiguous(records)
+
+    def advance(self, connection: Connection, moved: Sequence[Moved]) -> None:
+        """These steps are in the transaction. Raises LostError for partitions that are not ours."""
+        positions.advance(
+            connection, consumer=self._consumer, topic=self.topic.name, moved=moved,
+            now_ms=self._clock.wall_ms(),
+        )  # fmt: skip
+
+    def stand(self, moved: Sequence[Moved]) -> None:
+        """The transaction with these steps is committed: we stand there now."""
+        for step in moved:
+            position = self.positions[step.partition]
+            position.next, position.watermark_ms = step.new, step.watermark_ms
+
+    def lose(self, partitions: Iterable[int]) -> None:
+        """These are another worker's, or to be read again: claimed anew if still assigned."""
+        for partition in list(partitions):
+            self.positions.pop(partition, None)
+
+    def lose_all(self) -> None:
+        self.lose(self.positions)
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def _claim(self) -> None:
+        assigned = self._reader.assigned()
+        self.lose(self.positions.keys() - assigned)
+        fresh = assigned - self.positions.keys()
+        if not fresh:
+            return
+        with writing(self._engine) as connection:
+            claimed = positions.claim(
+                connection, consumer=self._consumer, topic=self.topic, partitions=fresh,
+                owner=self._owner, now_ms=self._clock.wall_ms(),
+            )  # fmt: skip
+        bounds = self._log.bounds(self.topic.name)
+        for partition, position in claimed.items():
+            if position.next > bounds[partition].end:
+                raise ConfigError(
+                    f"{self.topic.name}/{partition} ends at {bounds[partition].end}, but"
+                    f" {position.next} records of it are counted",
+                    why="the log is older than the database",
+                    fix="restore the log and the database from the same backup",
+                )
+            self._reader.seek(partition, position.next)
+        self.positions.update(claimed)
+
+    def _jump(self, gap: GapError) -> None:
+        _log.error("%s", gap)
+        with writing(self._engine) as connection:
+            self.positions[gap.partition] = positions.jump(
+                connection, consumer=self._consumer, topic=self.topic.name,
+                position=self.positions[gap.partition], to=gap.begin,
+                now_ms=self._clock.wall_ms(),
+            )  # fmt: skip
+        self._reader.seek(gap.partition, gap.begin)
+
+    def _contiguous(self, records: list[Record]) -> list[Record]:
+        """A record that was read already is dropped; before one that was skipped, we seek back."""
+        due = {partition: position.next for partition, position in self.positions.items()}
+        kept = []
+        astray: set[int] = set()
+        for record in records:
+            expected = due.get(record.partition)
+            if expected is None or record.partition in astray or record.offset < expected:
+                continue
+            if record.offset > expected:
+                astray.add(record.partition)
+                self._reader.seek(record.partition, expected)
+                continue
+            due[record.partition] = expected + 1
+            kept.append(record)
+        return kept
