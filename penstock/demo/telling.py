@@ -113,10 +113,10 @@ class _Teller:
         declaring.declare(self._here, folder)
         self._looker = Looker(self._here)
         running.enter_context(self._kept_running("service"))
-        left = self._story.goal - len(self._reader.read().served)
         say(
-            f"the service answers {left:,} requests, {self._story.rate_per_s} a second;"
-            f" on the sorting floor time runs {self._story.speed:g} times as fast"
+            f"the service answers {self._story.rate_per_s} requests a second up to number"
+            f" {self._story.goal:,}; on the sorting floor time runs {self._story.speed:g} times"
+            " as fast"
         )
 
     def follow(self) -> bool:
