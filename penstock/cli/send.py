@@ -4,8 +4,16 @@ import click
 
 from penstock.cli.base import Command, output
 
+
+def _own() -> str:
+    """This machine's own installation, as its settings name it."""
+    from penstock.cli.settings import settings
+
+    return settings().url
+
+
 SERVER = click.option(
-    "--server", default="http://127.0.0.1:8080", envvar="PENSTOCK_SERVER", show_default=True,
+    "--server", default=_own, envvar="PENSTOCK_SERVER", show_default="this machine's own",
     help="Where Penstock runs; PENSTOCK_SERVER.",
 )  # fmt: skip
 KEY = click.option("--key", envvar="PENSTOCK_KEY", help="API key; better in PENSTOCK_KEY.")

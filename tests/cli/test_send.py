@@ -130,3 +130,13 @@ def test_a_wrong_key_is_not_allowed(up, events):
 
     assert done.returncode == 4
     assert "next:" in done.stderr.decode()
+
+
+def test_without_a_server_named_the_installation_of_the_settings_is_meant(penstock, monkeypatch):
+    port = free_port()
+    monkeypatch.setenv("PENSTOCK_PORT", str(port))
+
+    refused = penstock("send", "-")
+
+    assert refused.code == 1
+    assert f"http://127.0.0.1:{port}" in refused.err
