@@ -1,10 +1,12 @@
 """Databases with the spine's tables and an installation's secret."""
 
+from collections.abc import Iterator
+
 import pytest
 from sqlalchemy import Engine
 
 import streams.tables  # noqa: F401 - declares what create_all makes
-from streams.db.engine import writing
+from streams.db.engine import connect, writing
 from streams.db.metadata import metadata
 from tests.streams import spine
 
@@ -16,6 +18,17 @@ def store(engine: Engine) -> Engine:
         metadata.create_all(connection)
     spine.prepare(engine)
     return engine
+
+
+@pytest.fixture
+def sqlite_store(sqlite_url: str) -> Iterator[Engine]:
+    """The same on SQLite alone, for many cases of pure rules."""
+    engine = connect(sqlite_url)
+    with writing(engine) as connection:
+        metadata.create_all(connection)
+    spine.prepare(engine)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

@@ -51,10 +51,23 @@ REQUESTS = (
     "a-1", "b:2", "11111111-2222-4333-8444-555555555555",
 )  # fmt: skip
 JOINS = {REQUESTS[1]: "order-1", "a-1": "order-1", "b:2": REQUESTS[4]}  # of a well-kept service
+NEIGHBOURS = (REQUESTS[:1], REQUESTS[1:3], REQUESTS[1:4], REQUESTS[3:], REQUESTS[::2])
 VERSIONS = ("v1", "v2", "v3")
 CLASSES = {"spam": ("ham", "spam", "eggs"), "digits": ("1", "2", "3"), "wild": ("x", "y")}
-DELAYS = (0, 0, 0, 1_000, 90_000, 3 * MINUTE, 15 * MINUTE, 3 * HOUR, 100 * DAY, -10 * MINUTE)
-STEPS = (0, 0, 0, 0, 500, 20_000, 70_000, 6 * MINUTE, 40 * MINUTE, 5 * HOUR)
+DELAYS = (
+    0,
+    0,
+    0,
+    1_000,
+    90_000,
+    3 * MINUTE,
+    15 * MINUTE,
+    3 * HOUR,
+    100 * DAY,
+    -4 * MINUTE,
+    -10 * MINUTE,
+)
+STEPS = (0, 0, 0, 0, 500, 20_000, 70_000, 100_000, 150_000, 6 * MINUTE, 40 * MINUTE, 5 * HOUR)
 
 
 def revisions_in_json() -> dict[str, list[tuple[int, dict[str, Any]]]]:
@@ -178,14 +191,14 @@ class World(NamedTuple):
     """The part of the small world that one history happens in, so that its events meet."""
 
     models: list[str]
-    requests: list[str]
+    requests: tuple[str, ...]
     join_of: Callable[[Any, str], str | None]
 
 
 def _world(draw: Any, *, sloppy: bool) -> World:
     return World(
         draw(st.lists(st.sampled_from(MODELS), min_size=1, max_size=2)),
-        draw(st.lists(st.sampled_from(REQUESTS), min_size=1, max_size=3)),
+        _one(draw, *NEIGHBOURS),
         _any_join if sloppy else (lambda _, request: JOINS.get(request)),
     )
 
