@@ -87,12 +87,13 @@ def sent_under_fire(
 def sender(url: str, per_s: float, files: list[Path]) -> Iterator[subprocess.Popen[bytes]]:
     """A process of `tests.crash.sender`; what it prints fits into a pipe."""
     command = [sys.executable, "-m", "tests.crash.sender", url, str(per_s), *map(str, files)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_until_counted(service: Service, killer: Killer | None = None) -> None:

@@ -55,7 +55,7 @@ def _declared(service, at_ms):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_forty_kills_at_random_instants_change_nothing_that_is_counted(service, tmp_path, seed):
     equal_whatever_was_killed(
-        service, tmp_path, seed=seed, days=6, requests=6_500, per_s=1_500, kills=40,
+        service, tmp_path, seed=seed, days=6, requests=10_000, per_s=4_000, kills=40,
         gap_s=(0.1, 1.5),
     )  # fmt: skip
 
