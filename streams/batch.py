@@ -31,6 +31,7 @@ from streams.installation import secret
 from streams.logs.base import TopicState
 from streams.messages import DeadLettered, encode
 from streams.models import DAY_MS
+from streams.requests import Forward
 from streams.tables import report
 from streams.topics import DEAD_LETTERS
 
@@ -191,7 +192,7 @@ class Batches:
             {numbers[name]: self._codes.of("label", numbers[name]) for name in models},
         )
 
-    def _forwarded(self, arrivals: Arrivals, forward: intake.Forward) -> outbox.Message:
+    def _forwarded(self, arrivals: Arrivals, forward: Forward) -> outbox.Message:
         k = forward.at
         place = f"{arrivals.partition[k]}/{arrivals.offset[k]}/{arrivals.index[k]}"
         return outbox.Message(

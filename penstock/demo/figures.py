@@ -13,7 +13,8 @@ from streams import counters, deadletters, ledger
 from streams.codes import Codes
 from streams.db.engine import reading
 from streams.facts import ROLE_NAMES
-from streams.pipe import ASSIGNED_CELLS, CELLS, LATE_CELLS, MATURED_CELLS
+from streams.maturing import LATE_CELLS, MATURED_CELLS
+from streams.pipe import ASSIGNED_CELLS, CELLS
 
 LETTERS = 500
 Cells = Mapping[str, int]

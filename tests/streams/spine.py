@@ -19,7 +19,8 @@ from streams.db.metadata import metadata
 from streams.envelopes import pack
 from streams.errors import InputError
 from streams.logs.base import Bounds, Log, Reader, Record, TopicState
-from streams.pipe import ASSIGNED_CELLS, CELLS, LATE_CELLS, LATENCY_BUCKETS, MATURED_CELLS, Pipe
+from streams.maturing import LATE_CELLS, MATURED_CELLS
+from streams.pipe import ASSIGNED_CELLS, CELLS, LATENCY_BUCKETS, Pipe
 from streams.pipeline import Pipeline
 from streams.relay import Relay
 from streams.topics import DEAD_LETTERS, EVENTS
