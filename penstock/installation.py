@@ -36,7 +36,7 @@ class Installation(msgspec.Struct, frozen=True):
 
 def prepare(settings: Settings) -> None:
     """Everything a start needs exists: folder, schema at head, secret, clock and topics."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(settings)
     migrations.upgrade(settings.database)
     engine = connect(settings.database, durable=True)
     try:
@@ -58,6 +58,22 @@ def prepare(settings: Settings) -> None:
             )
     finally:
         log.close()
+
+
+def make_folder(settings: Settings) -> None:
+    """The data folder is there. Raises ConfigError when it cannot be made or written to."""
+    folder = settings.data_dir.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        why = "" if os.access(folder, os.W_OK | os.X_OK) else "it cannot be written to"
+    except OSError as error:
+        why = f"{error.strerror}: {error.filename}"
+    if why:
+        raise ConfigError(
+            f"{folder} cannot be the data folder",
+            why=why,
+            fix="set PENSTOCK_DATA_DIR to a folder that this account may write to",
+        )
 
 
 @contextmanager

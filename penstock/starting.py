@@ -21,9 +21,9 @@ def up(settings: Settings, output: Output) -> int:
     """Runs until SIGTERM (exit code 0) or Ctrl-C (130); everything has ended when it returns.
 
     Raises UnavailableError when another process holds the data folder or the port, ConfigError
-    when others could reach an installation without keys.
+    when the folder cannot be used or others could reach an installation without keys.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    installation.make_folder(settings)
     with lock.held(settings.data_dir), _stopping() as (stop, reason):
         installation.prepare(settings)
         with installation.opened(settings) as here:

@@ -1,0 +1,34 @@
+"""What `penstock up` says of a folder or disk that it cannot work with."""
+
+import pytest
+
+from penstock.cli.main import run
+from penstock.installation import make_folder, prepare
+from penstock.settings import Settings
+from streams.errors import ConfigError
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("not a folder")
+    return path
+
+
+@pytest.mark.parametrize("inside", ["", "data"])
+def test_a_folder_that_cannot_be_made_is_said_with_the_setting_that_names_it(file, inside):
+    for start in (make_folder, prepare):
+        with pytest.raises(ConfigError, match="cannot be the data folder") as caught:
+            start(Settings(data_dir=file / inside))
+
+        assert str(file) in caught.value.why
+        assert "PENSTOCK_DATA_DIR" in caught.value.fix
+
+
+def test_up_ends_with_that_error_and_no_traceback(file, monkeypatch, capsys):
+    monkeypatch.setenv("PENSTOCK_DATA_DIR", str(file))
+
+    code = run(["up"])
+
+    assert code == 2
+    assert capsys.readouterr().err.startswith(f"error: {file} cannot be the data folder")
