@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 from penstock import status
 from penstock.demo import script
 from penstock.installation import Installation
-from streams import counters, deadletters, ledger
+from streams import counters, deadletters, ledger, panel
 from streams.codes import Codes
+from streams.counters import Ints
 from streams.db.engine import reading
 from streams.facts import ROLE_NAMES
 from streams.maturing import LATE_CELLS, MATURED_CELLS
@@ -18,6 +19,7 @@ from streams.pipe import ASSIGNED_CELLS, CELLS
 
 LETTERS = 500
 Cells = Mapping[str, int]
+Series = tuple[str, str]  # version and role
 NO_CELLS: Cells = defaultdict(int)
 
 
@@ -33,7 +35,7 @@ class Figures(msgspec.Struct, frozen=True):
     """One look at the counters."""
 
     waiting: int | None  # records in the log that it has not; None while the server is away
-    answers: Mapping[tuple[str, str], Answers]  # by version and role
+    answers: Mapping[Series, Answers]
     assigned: Cells  # by the client, before the model ran
     rows: Mapping[str, int]  # of the ledger, by table
     repeats: int
@@ -93,24 +95,27 @@ class Looker:
 
 def _answers(
     connection: Connection, model_no: int, versions: Mapping[int, str]
-) -> dict[tuple[str, str], Answers]:
+) -> dict[Series, Answers]:
     """By version and role, over arms."""
-    families: dict[str, dict[tuple[str, str], Counter[str]]] = {}
-    for family, names in (("pipe", CELLS), ("matured", MATURED_CELLS), ("late", LATE_CELLS)):
-        summed: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        prefix = f"{family}/{model_no}/"
-        if family == "matured":
-            vectors = list(counters.totals(connection, prefix).items())
-        else:
-            panes = counters.panes(connection, prefix)
-            vectors = [(what, cells) for (what, _), cells in panes.items()]
-        for what, cells in vectors:
-            _, _, version, role, *_ = what.split("/")
-            key = (versions[int(version)], ROLE_NAMES[int(role)])
-            summed[key].update(dict(zip(names, cells.tolist(), strict=False)))
-        families[family] = summed
-    pipe, matured, late = families["pipe"], families["matured"], families["late"]
-    return {key: Answers(pipe[key], matured[key], late[key]) for key in pipe}
+    now: dict[Series, Counter[str]] = defaultdict(Counter)
+    for row in panel.rows(connection, model=script.MODEL):
+        now[row.version, row.role].update({name: getattr(row, name) for name in CELLS})
+    frozen: dict[Series, Counter[str]] = defaultdict(Counter)
+    for what, cells in counters.totals(connection, f"matured/{model_no}/").items():
+        frozen[_series(what, versions)].update(_named(MATURED_CELLS, cells))
+    late: dict[Series, Counter[str]] = defaultdict(Counter)
+    for (what, _), cells in counters.panes(connection, f"late/{model_no}/").items():
+        late[_series(what, versions)].update(_named(LATE_CELLS, cells))
+    return {key: Answers(now[key], frozen[key], late[key]) for key in now}
+
+
+def _series(what: str, versions: Mapping[int, str]) -> Series:
+    _, _, version, role, *_ = what.split("/")
+    return versions[int(version)], ROLE_NAMES[int(role)]
+
+
+def _named(names: tuple[str, ...], cells: Ints) -> dict[str, int]:
+    return dict(zip(names, cells.tolist(), strict=False))
 
 
 def _sum(connection: Connection, what: str, names: tuple[str, ...]) -> Cells:
@@ -118,5 +123,5 @@ def _sum(connection: Connection, what: str, names: tuple[str, ...]) -> Cells:
     summed: Counter[str] = Counter()
     for (found, _), cells in counters.panes(connection, what).items():
         if f"{found}/".startswith(f"{what}/"):
-            summed.update(dict(zip(names, cells.tolist(), strict=False)))
+            summed.update(_named(names, cells))
     return summed

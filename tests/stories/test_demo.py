@@ -45,16 +45,16 @@ class Demo:
         return self.process.returncode, out
 
     def pids(self, role: str = "") -> list[int]:
-        """Processes of this demo: those that name its folder in arguments or environment."""
+        """Live processes of this demo, by their arguments and environment; all or a role's."""
         found = []
         for path in Path("/proc").glob("[0-9]*"):
             try:
-                words = (path / "cmdline").read_bytes() + (path / "environ").read_bytes()
-                zombie = (path / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+                command = (path / "cmdline").read_bytes()
+                words = command + (path / "environ").read_bytes()
             except OSError:  # it has just ended, or is not ours
                 continue
-            command = words.split(b"\0", 4)
-            if str(self.folder).encode() in words and not zombie and role.encode() in command[:4]:
+            is_role = not role or role.encode() in command.split(b"\0")
+            if command and is_role and str(self.folder).encode() in words:
                 found.append(int(path.name))
         return sorted(found)
 
