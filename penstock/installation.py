@@ -14,7 +14,7 @@ from streams import installation as stored
 from streams import keys
 from streams.db.clock import Clock, restarted
 from streams.db.engine import connect, reading, writing
-from streams.errors import ConfigError
+from streams.errors import ConfigError, UnavailableError
 from streams.logs.embedded import EmbeddedLog
 from streams.topics import EVENTS, TOPICS
 
@@ -128,8 +128,13 @@ def read_clock(settings: Settings) -> Clock:
 def _keep_clock(settings: Settings, clock: Clock) -> None:
     path = settings.data_dir / CLOCK_NAME
     beside = path.with_suffix(".new")
-    beside.write_bytes(msgspec.json.encode(clock))
-    beside.replace(path)
+    try:
+        beside.write_bytes(msgspec.json.encode(clock))
+        beside.replace(path)
+    except OSError as error:
+        raise UnavailableError(
+            f"{path} cannot be written: {error.strerror}", fix="free space and start again"
+        ) from error
 
 
 def refuse_open_doors(installation: Installation) -> None:

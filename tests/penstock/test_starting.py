@@ -1,5 +1,10 @@
 """What `penstock up` says of a folder or disk that it cannot work with."""
 
+import os
+import resource
+import subprocess
+import sys
+
 import pytest
 
 from penstock.cli.main import run
@@ -32,3 +37,21 @@ def test_up_ends_with_that_error_and_no_traceback(file, monkeypatch, capsys):
 
     assert code == 2
     assert capsys.readouterr().err.startswith(f"error: {file} cannot be the data folder")
+
+
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_a_start_on_a_full_disk_says_so(tmp_path, is_prepared):
+    """A limit of no bytes per file stands for the disk: every write to a file fails."""
+    if is_prepared:
+        prepare(Settings(data_dir=tmp_path))
+
+    refused = subprocess.run(
+        [sys.executable, "-m", "penstock.cli.main", "up"],
+        env=os.environ | {"PENSTOCK_DATA_DIR": str(tmp_path)}, capture_output=True, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)), timeout=60,
+        check=False,
+    )  # fmt: skip
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: ")
+    assert "free space" in refused.stderr
