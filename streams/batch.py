@@ -16,12 +16,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine
 
 from streams import answers, deadletters, intake, ledger, outbox, plans, reports, truths
 from streams.arrivals import Arrivals, DeadLetter, Ints, watermarks_before
 from streams.codes import Codes
 from streams.collector import Collector
+from streams.db import bulk
 from streams.db.clock import Clock
 from streams.db.engine import reading
 from streams.envelopes import pack
@@ -128,8 +129,7 @@ class Batches:
     def save(self, connection: Connection, counted: Counted) -> None:
         """All of it is in the transaction. Raises ConflictError if another worker was first."""
         ledger.save(connection, counted.added)
-        if counted.reports:
-            connection.execute(insert(report), [row._asdict() for row in counted.reports])
+        bulk.insert(connection, report, counted.reports)
         ledger.save_assigned(connection, counted.assigned)
         deadletters.save(connection, self._topic.name, counted.letters)
         for collector, deltas in counted.deltas:

@@ -22,6 +22,7 @@ from streams.topics import EVENTS
 
 YOUNG_MS = 120_000
 EVERY_S = 1.0
+LOOK_AT = 10_000  # orphans in one step; when more are young, steps go round
 
 _at = orphan.c
 _log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Closer:
     def __init__(self, engine: Engine, *, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+        self._seen_ms = 0  # where the next step goes on
 
     def run(self, stop: threading.Event) -> None:
         while not stop.wait(EVERY_S):
@@ -45,7 +47,9 @@ class Closer:
         """Sends on every young orphan whose request has come; returns how many."""
         now_ms = self._clock.wall_ms()
         with reading(self._engine) as connection:
-            found = _found(connection, _young(connection, now_ms - YOUNG_MS))
+            young = _young(connection, max(self._seen_ms, now_ms - YOUNG_MS))
+            found = _found(connection, young)
+        self._seen_ms = young[-1].seen_ms if len(young) == LOOK_AT else 0
         if not found:
             return 0
         with writing(self._engine) as connection:
@@ -59,7 +63,8 @@ class Closer:
 
 
 def _young(connection: Connection, since_ms: int) -> list[Orphan]:
-    rows = connection.execute(select(orphan).where(_at.seen_ms >= since_ms).limit(5_000))
+    young = select(orphan).where(_at.seen_ms >= since_ms).order_by(_at.seen_ms).limit(LOOK_AT)
+    rows = connection.execute(young)
     return [Orphan(*row) for row in rows]
 
 

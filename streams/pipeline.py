@@ -98,6 +98,9 @@ class Pipeline:
                         if self.step(timeout_s=0.2) and self._pause_s:
                             stop.wait(self._pause_s)
                         collect_cycles()
+                    except ConflictError as raced:
+                        _log.info("claiming again: %s", raced)
+                        self._held.lose_all()
                     except UnavailableError as error:
                         _log.warning("intake waits: %s", error)
                         self._held.lose_all()

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from streams.errors import ConflictError
+from streams.errors import ConfigError, ConflictError
 from streams.logs.base import TopicState
 from streams.tables import gap as gap_table
 from streams.tables import position as position_table
@@ -62,7 +62,7 @@ def claim(
 ) -> dict[int, Position]:
     """The partitions belong to `owner` under a new fence; returns where each goes on.
 
-    Raises ConflictError when a position was stored under another topic id: the topic was deleted
+    Raises ConfigError when a position was stored under another topic id: the topic was deleted
     and made again, so its offsets mean other records.
     """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -84,7 +84,7 @@ def claim(
             .returning(_at.next, _at.fence, _at.watermark_ms, _at.topic_id)
         ).one()
         if row.topic_id != topic.topic_id:
-            raise ConflictError(
+            raise ConfigError(
                 f"topic {topic.name!r} was deleted and made again: the stored positions of"
                 f" {consumer!r} belong to records that are gone",
                 fix="restore the log that belongs to this database, or start with a new one",

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from streams import tables
 from streams.db.engine import reading
 from streams.envelopes import pack
-from streams.errors import ConfigError, ConflictError
+from streams.errors import ConfigError
 from streams.logs.embedded import EmbeddedLog
 from tests.streams import histories as world
 from tests.streams import spine
@@ -146,7 +146,7 @@ def test_a_topic_that_was_made_again_is_refused(store, embedded):
     embedded.ensure("events", 1)
     worker = intake(embedded, store)
 
-    with pytest.raises(ConflictError, match="deleted and made again"):
+    with pytest.raises(ConfigError, match="deleted and made again"):
         worker.step()
     worker.close()
 

@@ -6,7 +6,7 @@ import pytest
 
 from streams import positions
 from streams.db.engine import reading, writing
-from streams.errors import ConflictError
+from streams.errors import ConfigError
 from streams.logs.base import TopicState
 from streams.positions import LostError, Moved
 
@@ -68,7 +68,7 @@ def test_a_step_from_where_the_position_no_longer_stands_is_lost(store):
 def test_positions_of_a_topic_that_was_made_again_are_refused(store):
     claim(store, 0)
 
-    with pytest.raises(ConflictError, match="deleted and made again"):
+    with pytest.raises(ConfigError, match="deleted and made again"):
         claim(store, 0, topic=TopicState("events", "second", 3))
 
 
