@@ -35,11 +35,12 @@ OF_THE_RUN = {"installation", "plan", "file", "api_key", "inbox", "lease"}
 SCOPED = {"version_no": "version"}
 PLAIN = {"model_no": "model", "route_no": "route", "arm_no": "arm", "source_no": "source",
          "name_no": "feedback"}  # fmt: skip
+HOUR_MS = 3_600_000
 REPEATS = ("intake", "rejected")  # families of counters that grow when an event is sent again
 
 
 def content(engine: Engine) -> Content:
-    """Every row, label, pane, total, dead letter and watermark, each as often as it is there."""
+    """Rows, labels, panes, totals, dead letters and hours of watermarks, each as often as it is."""
     unknown = metadata.tables.keys() - ROWS.keys() - OTHERWISE - OF_THE_RUN
     assert not unknown, f"say in {__name__} how {unknown} are compared"
     counted = spine.content(engine)
@@ -65,7 +66,8 @@ def content(engine: Engine) -> Content:
         "frozen": Counter(counted["frozen"]),
         "totals": Counter((k, tuple(c.items()), n) for k, (c, n) in counted["totals"].items()),
         "dead letters": Counter({(row["code"], row["field"], row["raw"]) for row in letters}),
-        "watermarks": Counter((row["partition"], row["watermark_ms"]) for row in positions),
+        # A label that had to be sent on moves two watermarks, one that waited for its request one.
+        "hours": Counter((row["partition"], row["watermark_ms"] // HOUR_MS) for row in positions),
     }
 
 

@@ -34,7 +34,8 @@ def equal_whatever_was_killed(service, folder, *, seed, days, requests, per_s, k
         found = content(here.engine)
     expected = counted_in_peace(events, folder / "peace", service.settings)
     assert code == 0, service.said
-    assert differences(found, expected) == [], f"seed {seed}"
+    other = differences(found, expected)
+    assert not other, "\n".join([f"seed {seed}", *other])
     assert killer.kills.total() >= kills
     assert "Traceback" not in service.said, service.said
     assert all(expected[name] for name in story.MEANT), "the history lacks something"

@@ -115,7 +115,8 @@ def test_a_process_killed_between_any_two_statements_loses_and_doubles_nothing(
     assert records == len(RECORDS) + 1  # one label was sent on
     for k in count(3, step):
         alive, now, found = ends(k)
-        assert differences(found, expected) == [], f"killed before statement {k}"
+        other = differences(found, expected)
+        assert not other, "\n".join([f"killed before statement {k}", *other])
         resent += now > records
         if alive:
             break
