@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 
@@ -99,16 +100,16 @@ def test_a_port_that_is_taken_is_said_at_once(up, tmp_path):
 
 
 def test_an_open_address_without_a_key_is_refused(tmp_path):
-    up = Up.__new__(Up)
-    up.env = os.environ | {
+    env = os.environ | {
         "PENSTOCK_DATA_DIR": str(tmp_path / "data"),
         "PENSTOCK_PORT": str(free_port()),
         "PENSTOCK_HOST": "0.0.0.0",
     }
 
     refused = subprocess.run(
-        ["penstock", "up"], env=up.env, capture_output=True, text=True, timeout=60, check=False
-    )
+        [sys.executable, "-m", "penstock.cli.main", "up"],
+        env=env, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
 
     assert refused.returncode == 2
     assert "penstock key create" in refused.stderr
