@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from penstock.cli.output import Output
-from penstock.demo import telling
+from penstock.demo import beginning, telling
 from penstock.demo.folder import Folder
 from penstock.demo.screen import screen
 from streams.errors import Error
@@ -23,7 +23,7 @@ def demo(
     speed: float | None, seed: int | None, exits: bool, quick: bool, port: int | None, data: Path
 ) -> int:
     """A small service on the client, watched by a Penstock of its own."""
-    length = telling.length(quick=quick, speed=speed)
+    length = beginning.length(quick=quick, speed=speed)
     folder = Folder(data.absolute())
     return telling.tell(folder, screen(), length, seed=seed, port=port, stays=not exits)
 

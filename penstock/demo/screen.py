@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -38,6 +39,9 @@ class Screen(Protocol):
     def show(self, view: View) -> None:
         """The figures as they are now."""
 
+    def rest(self) -> None:
+        """What is shown stays as it is; what comes stands below it."""
+
 
 def screen() -> Screen:
     """The one that fits standard output."""
@@ -59,6 +63,10 @@ class Board:
     def show(self, view: View) -> None:
         self._erase()
         self._draw(list(board(view)))
+
+    def rest(self) -> None:
+        self._height = 0
+        self._last = []
 
     def _erase(self) -> None:
         if self._height:
@@ -92,6 +100,9 @@ class Lines:
             self._shown = text
             self._due_s = time.monotonic() + LINE_S
 
+    def rest(self) -> None:
+        """Lines stay anyway."""
+
 
 def board(view: View) -> Iterator[str]:
     """The table, line by line."""
@@ -99,10 +110,8 @@ def board(view: View) -> Iterator[str]:
     clock = datetime.fromtimestamp(view.domain_ms / 1000, UTC)
     waiting = "server is away" if figures.waiting is None else f"{figures.waiting:,} records wait"
     yield ""
-    yield (
-        f"sorting floor {clock:%Y-%m-%d %H:%M:%S} ({view.speed:g} x)   about {view.left_s:.0f} s"
-        f" to go   {view.url}"
-    )
+    left = f"about {view.left_s:.0f} s to go" if view.left_s else "the story is told"
+    yield f"sorting floor {clock:%Y-%m-%d %H:%M:%S} ({view.speed:g} x)   {left}   {view.url}"
     yield (
         f"sent {view.sent:,}   counted {figures.counted:,}   sent again {figures.repeats:,}"
         f"   {waiting}"
@@ -125,8 +134,10 @@ def board(view: View) -> Iterator[str]:
         f"   dropped {asked['dropped']:,}   as the client counts them"
     )
     yield f"{'frozen':<12}{frozen(figures)}"
-    yield f"{'rejected':<12}{rejected(figures)}"
-    yield f"{'':<12}last: {figures.last_reject or '-'}"
+    yield f"{'rejected':<12}{sum(figures.rejected.values()):>10,}   last: {figures.last_reject}"
+    codes = sorted(figures.rejected.items(), key=lambda item: (-item[1], item[0]))
+    for part in textwrap.wrap(", ".join(f"{code} {count}" for code, count in codes), 60):
+        yield f"{'':<25}{part}"
 
 
 def line(view: View) -> str:
@@ -147,14 +158,7 @@ def frozen(figures: Figures) -> str:
     cells, late = figures.of(*LIVE).frozen, figures.of(*LIVE).late
     missing = cells["answered"] - cells["labelled"] - cells["declared_missing"]
     return (
-        f"{cells['answered']:>10,} answers of v1 = {cells['labelled']:,} labelled"
+        f"{cells['answered']:>10,} of v1 = {cells['labelled']:,} labelled"
         f" + {cells['declared_missing']:,} declared missing + {missing:,} missing;"
-        f" {late['none_to_labelled']:,} labels came later"
+        f" {late['none_to_labelled']:,} late"
     )
-
-
-def rejected(figures: Figures) -> str:
-    """Broken events by code."""
-    codes = sorted(figures.rejected.items(), key=lambda item: (-item[1], item[0]))
-    total = sum(figures.rejected.values())
-    return f"{total:>10,}   " + ", ".join(f"{code} {count}" for code, count in codes)

@@ -64,7 +64,7 @@ def mistaken(truth: str) -> str:
     return str((int(truth) + 1) % 10)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)
 def _block(seed: int, number: int) -> tuple[Request, ...]:
     draws = np.random.default_rng((seed, number))
     places = draws.permutation(BLOCK).tolist()
