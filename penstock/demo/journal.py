@@ -4,6 +4,7 @@ A line is written before the event that it is about is handed to the client, so 
 sent is known. It outlives the process, not the machine.
 """
 
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -82,18 +83,24 @@ class Reader:
         return self.book
 
     def writer(self) -> "Writer":
-        """Goes on behind what was read; a line that a kill cut short is overwritten."""
-        return Writer(self._path, self.book, at=self._at)
+        """Goes on behind what is there, once the process that wrote it has let go of the file.
+
+        A line that a kill cut short is overwritten.
+        """
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        self.read()
+        os.truncate(descriptor, self._at)
+        os.lseek(descriptor, self._at, os.SEEK_SET)
+        return Writer(descriptor, self.book)
 
 
 class Writer:
     """Appends lines to the journal and to its book; one process at a time, any thread of it."""
 
-    def __init__(self, path: Path, book: Book, *, at: int) -> None:
+    def __init__(self, descriptor: int, book: Book) -> None:
         self._lock = threading.Lock()
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
-        os.truncate(self._descriptor, at)
-        os.lseek(self._descriptor, at, os.SEEK_SET)
+        self._descriptor = descriptor
         self.book = book
 
     def write(self, line: Line) -> None:

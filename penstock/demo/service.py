@@ -43,9 +43,8 @@ class Service:
         self._client = Client(
             story.url, script.MODEL, champion=script.LIVE, state_dir=folder.client, limits=LIMITS
         )
-        reader = Reader(folder.journal)
-        self._book = reader.read()
-        self._journal = reader.writer()
+        self._journal = Reader(folder.journal).writer()
+        self._book = self._journal.book
         self._stranger = ThreadPoolExecutor(1, thread_name_prefix="stranger")
         self._due: list[tuple[int, int, int]] = []  # (domain time, request, deed)
         self._mark = (0, 0)  # events recorded, and lines in the journal, at the last look
