@@ -4,6 +4,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from penstock.supervisor import ROLES, Supervisor, child_command
 from streams.errors import UnavailableError
 
 STATUS_S = 5.0
+PORT_WAIT_S = 3.0  # longer than children take to notice that their supervisor is gone
 INTERRUPTED = 130
 
 
@@ -28,7 +30,7 @@ def up(settings: Settings, output: Output) -> int:
         installation.prepare(settings)
         with installation.opened(settings) as here:
             installation.refuse_open_doors(here)
-        _check_port(settings)
+        check_port(settings)
         threading.Thread(target=_report, args=(settings, output, stop), daemon=True).start()
         Supervisor(ROLES, child_command, say=output.say).run(stop)
         output.say("stopped")
@@ -53,17 +55,29 @@ def _stopping() -> Iterator[tuple[threading.Event, list[int]]]:
             signal.signal(number, handler)
 
 
-def _check_port(settings: Settings) -> None:
-    """Raises UnavailableError when the address is taken: a child could only retry for ever."""
+def check_port(settings: Settings) -> None:
+    """Raises UnavailableError when the address stays taken: a child could only retry for ever.
+
+    Children of an `up` that was killed hold it until they have noticed.
+    """
+    deadline = time.monotonic() + PORT_WAIT_S
+    while (taken := _taken(settings)) is not None:
+        if time.monotonic() >= deadline:
+            raise UnavailableError(
+                f"{settings.host}:{settings.port} cannot be listened on: {taken.strerror}",
+                why="another program uses the port, or the address is not this machine's",
+                fix="set PENSTOCK_PORT or PENSTOCK_HOST, or stop the other program",
+            ) from taken
+        time.sleep(0.1)
+
+
+def _taken(settings: Settings) -> OSError | None:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         socket.create_server((settings.host.strip("[]"), settings.port), family=family).close()
     except OSError as error:
-        raise UnavailableError(
-            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}",
-            why="another program uses the port, or the address is not this machine's",
-            fix="set PENSTOCK_PORT or PENSTOCK_HOST, or stop the other program",
-        ) from error
+        return error
+    return None
 
 
 def _greeting(settings: Settings) -> str:

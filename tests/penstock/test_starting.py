@@ -2,15 +2,18 @@
 
 import os
 import resource
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from penstock import starting
 from penstock.cli.main import run
 from penstock.installation import make_folder, prepare
 from penstock.settings import Settings
-from streams.errors import ConfigError
+from streams.errors import ConfigError, UnavailableError
 
 
 @pytest.fixture
@@ -55,3 +58,23 @@ def test_a_start_on_a_full_disk_says_so(tmp_path, is_prepared):
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: ")
     assert "free space" in refused.stderr
+
+
+def test_a_port_that_children_of_a_killed_up_still_hold_is_waited_for():
+    held = socket.create_server(("127.0.0.1", 0))
+    settings = Settings(port=held.getsockname()[1])
+    threading.Timer(0.5, held.close).start()
+
+    starting.check_port(settings)
+
+
+def test_a_port_that_stays_taken_is_refused_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(starting, "PORT_WAIT_S", 0.2)
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as held,
+        pytest.raises(UnavailableError, match="cannot be listened on") as caught,
+    ):
+        starting.check_port(Settings(port=held.getsockname()[1]))
+
+    assert "PENSTOCK_PORT" in caught.value.fix
