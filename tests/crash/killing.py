@@ -68,7 +68,8 @@ class Service:
 
     def kill(self) -> list[int]:
         """`up` is gone by SIGKILL; returns the children that it had."""
-        assert self._process is not None
+        if self._process is None:
+            return []
         children = _children(self._process.pid)
         self._process.kill()
         self._process.wait()
