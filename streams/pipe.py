@@ -34,6 +34,7 @@ CELLS = (
     "answered", "errors", "skewed", "conflicts", "unknown_route", "paired", "disagreed",
     "labelled", "right", "wrong", "false_alarms", "misses", "declared_missing",
 )  # fmt: skip
+# A pair disagrees when its decisions differ; an error differs from every class.
 CELL = {name: k for k, name in enumerate(CELLS)}
 LATENCY_BUCKETS = 48  # bucket k holds 2^(k/2) <= microseconds < 2^((k+1)/2); the last is open
 WIDTH = len(CELLS) + LATENCY_BUCKETS
