@@ -80,7 +80,6 @@ def _sqlite(url: URL, *, durable: bool, wait_s: float) -> Engine:
     def prepare(driver: sqlite3.Connection, _record: object) -> None:
         sqlite.prepare(driver, synchronous="FULL" if durable else "NORMAL")
         driver.execute("PRAGMA cache_size = -65536")
-        driver.execute("PRAGMA mmap_size = 268435456")
         # Hot pages are written to the file once a checkpoint: with the default 1,000 pages intake
         # spent a quarter of its time on it. 32 MB are copied after the commit, without the lock.
         driver.execute("PRAGMA wal_autocheckpoint = 8000")

@@ -27,7 +27,6 @@ class EmbeddedReader:
         self._look_s = _SOON_S
         self._db = file.open_file(path)
         self._db.execute("PRAGMA query_only = ON")
-        self._db.execute("PRAGMA mmap_size = 1073741824")
 
     def assigned(self) -> frozenset[int]:
         return frozenset(range(self._state.partitions))
