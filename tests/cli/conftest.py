@@ -58,10 +58,11 @@ def installed(penstock):
 class Up:
     """A running `penstock up`."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, **settings: str) -> None:
         self.folder, self.port = folder, port
         self.url = f"http://127.0.0.1:{port}"
-        self.env = os.environ | {"PENSTOCK_DATA_DIR": str(folder), "PENSTOCK_PORT": str(port)}
+        own = {"PENSTOCK_DATA_DIR": str(folder), "PENSTOCK_PORT": str(port)}
+        self.env = os.environ | own | settings
         self.process = subprocess.Popen(
             [sys.executable, "-m", "penstock.cli.main", "up"],
             env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

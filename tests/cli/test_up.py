@@ -39,6 +39,21 @@ def test_events_that_are_sent_are_seen_and_counted(up):
     assert len(tail.splitlines()) == 5
 
 
+def test_it_is_the_same_on_postgresql(tmp_path, postgres_url):
+    up = Up(tmp_path / "data", free_port(), PENSTOCK_DATABASE_URL=postgres_url).ready()
+    try:
+        sent = up.run("send", "-", stdin=lines(*[prediction(k) for k in range(100)]))
+        assert sent.returncode == 0, sent.stderr
+
+        assert eventually(lambda: pipe(up)["counted"] == 100, 10)
+
+        (counts,) = json.loads(up.run("events", "counts", "-o", "json").stdout)
+        assert (counts["model"], counts["answered"]) == ("spam", 100)
+    finally:
+        code, _, err = up.stop(signal.SIGINT)
+    assert (code, "error" in err) == (130, False)
+
+
 def test_a_second_up_is_refused_and_says_who_holds_the_folder(up):
     second = up.run("up")
 
