@@ -11,11 +11,11 @@ from streams import topics
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-WORDS = """
-    model version route unit arm role champion challenger shadow canary guardrail answer opinion
-    verdict label source epoch cell pane plan envelope watermark
-""".split() + [
-    "non-inferiority margin", "dead letter", "inclusion probability", "inter-annotator agreement",
+WORDS = [
+    "model", "version", "route", "unit", "arm", "role", "champion", "challenger", "shadow",
+    "canary", "guardrail", "answer", "opinion", "verdict", "label", "source", "epoch", "cell",
+    "pane", "plan", "envelope", "watermark", "non-inferiority margin", "dead letter",
+    "inclusion probability", "inter-annotator agreement",
 ]  # fmt: skip
 
 
