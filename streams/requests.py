@@ -21,6 +21,8 @@ from streams.truths import Said, waited
 
 SAME_SCORE = 1e-4  # repeated answers may differ by this much and still be the same
 MAX_HOPS = 2
+MAX_MEMBERS = 1_000  # requests of one join key, and labels of one request or join key: past that
+MAX_LABELS = 1_000  # the key says nothing ("unknown"), and must not slow down everybody else
 
 Says = dict[tuple[bytes, int], tuple[Truth, ...]]  # (request, source) -> its labels
 
@@ -93,6 +95,9 @@ class Requests:
         rows = self._rows_of(key)
         # A request joins one group, that of its first answer, and a group lives in one partition.
         group = self._stored.groups.get(key, key) if rows else self._keyed.groups[k]
+        if group != key and self._is_full(group, key):
+            self._note("unjoined", at)
+            group = key
         standing = rows or self._group_rows(group)
         if standing and self._row[standing[0]].partition != row.partition:
             self._forward(at, self._row[standing[0]].partition)
@@ -122,6 +127,11 @@ class Requests:
             self.pairs.append((k, live, at))
         if spoken_of:
             self._relabel(at, group, before, fresh=k)
+
+    def _is_full(self, group: bytes, key: bytes) -> bool:
+        """Whether a request that is not in the group finds no place in it any more."""
+        members = self._stored.members.get(group, ())
+        return len(members) >= MAX_MEMBERS and key not in members
 
     def _rows_of(self, key: bytes) -> list[int]:
         """Row numbers of a request; those of the ledger stand behind the batch's."""
@@ -176,6 +186,11 @@ class Requests:
             self._forward(said.at, self._row[rows[0]].partition)
             return
         if self._is_repeat(said):
+            return
+        if len(self._stored.labels.get(said.key, ())) >= MAX_LABELS:
+            self.faults[said.at] = Fault(
+                "too_many_labels", "prediction_id", f"{MAX_LABELS} labels name this key already"
+            )
             return
         if not rows:
             self._wait(said)

@@ -4,6 +4,7 @@ from itertools import permutations
 
 import pytest
 
+from streams import requests
 from streams.models import Declaration
 from tests.streams import spine
 from tests.streams.histories import Sent
@@ -77,3 +78,29 @@ def test_the_chosen_request_is_the_one_the_rule_names(sqlite_store, rule, chosen
     cells = spine.content(sqlite_store)["cells"]
     arms = {key[0][4] for key, named in cells.items() if named.get("right")}
     assert arms == {"chosen"}
+
+
+def test_a_join_key_that_everybody_shares_is_one_for_the_first_of_them_only(
+    sqlite_store, monkeypatch
+):
+    monkeypatch.setattr(requests, "MAX_MEMBERS", 2)
+    *answers, outcome = events()
+
+    assert labelled(sqlite_store, "all", [*answers, outcome]) == 2
+
+    found = spine.content(sqlite_store)
+    assert len(found["answers"]) == 3
+    unjoined = [n for key, n in found["cells"].items() if key[0][:2] == ("intake", "unjoined")]
+    assert sum(sum(named.values()) for named in unjoined) == 1
+
+
+def test_labels_of_one_request_past_the_limit_are_dead_letters(sqlite_store, monkeypatch):
+    monkeypatch.setattr(requests, "MAX_LABELS", 2)
+    answer, outcome = events()[0], events()[-1]
+    labels = [outcome | {"label_id": f"l{k}", "prediction_id": "early"} for k in range(4)]
+
+    labelled(sqlite_store, "all", [answer, *labels])
+
+    found = spine.content(sqlite_store)
+    assert len(found["labels"]) == 2
+    assert [code for code, *_ in found["dead"].values()] == ["too_many_labels"] * 2

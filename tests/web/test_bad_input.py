@@ -211,7 +211,7 @@ SETTINGS: dict[str, dict[str, float]] = {
     "a disk without its reserve": {"disk_reserve_bytes": 1 << 60},
 }
 UNKEPT_BEFORE = {"a key that sends too fast", "intake too far behind"}
-SEEN_BY_INTAKE = {"orphan", "conflict", "too_late", "skewed"}
+SEEN_BY_INTAKE = {"orphan", "conflict", "too_late", "skewed", "too_many_labels", "unjoined"}
 
 
 def rows(columns: int) -> dict[str, list[str]]:
