@@ -4,6 +4,7 @@ Property tests draw the same examples in every run; `make fuzz` draws new ones.
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from sqlalchemy import Engine
 
 from streams.db.engine import connect
 from tests.contracts import postgres
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so would every process
+# that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.register_profile("fuzz", deadline=None, max_examples=1_000)
