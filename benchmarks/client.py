@@ -1,6 +1,6 @@
 """What the client costs the service that uses it.
 
-    python benchmarks/client.py --json
+    python -m benchmarks.client [--json]
 
 The figure that matters is `client.p99_shift`: a toy service answers at a steady rate, in stretches
 with and without the client by turns, while the server is well, killed, slow, full, or refuses the
@@ -11,7 +11,6 @@ differs from itself.
 
 import argparse
 import http.server
-import json
 import shutil
 import socket
 import statistics
@@ -21,28 +20,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import NamedTuple
 
 import penstock_client
+
+from benchmarks.figures import Figure, tell
 
 RATE_PER_S = 500
 STRETCH_REQUESTS = 250
 WORK_S = 0.001
 FEATURES = {f"feature_{index}": index * 1.37 for index in range(25)}
 MODES = ("ok", "killed", "slow", "full", "wrong_key")
-
-
-@dataclass(frozen=True)
-class Result:
-    """One line of output."""
-
-    name: str
-    value: float
-    unit: str
-    goal: str
-    against: str
 
 
 class Remote(http.server.BaseHTTPRequestHandler):
@@ -66,7 +55,7 @@ class Remote(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def remote(mode: str) -> Iterator[str]:
     """The URL of a server in that mode; a killed one leaves a port that refuses."""
-    command = [sys.executable, __file__, "--serve", mode]
+    command = [sys.executable, "-m", "benchmarks.client", "--serve", mode]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -182,21 +171,21 @@ def _p99(latencies: list[float]) -> float:
     return statistics.quantiles(latencies, n=100)[98]
 
 
-def measure(requests: int) -> Iterator[Result]:
+def measure(requests: int) -> Iterator[Figure]:
     """Every figure, as soon as it is known."""
-    yield Result("client.import.ms", import_ms(), "ms", "< 80", "a fresh interpreter")
+    yield Figure("client.import.ms", import_ms(), "ms", "< 80", "a fresh interpreter")
     folder = tempfile.mkdtemp(dir="/dev/shm" if sys.platform == "linux" else None)
     try:
         costs = call_costs(folder)
-        yield Result("client.assign.us", costs.assign_us, "us", "< 10", "no client")
-        yield Result("client.record.us", costs.record_us, "us", "< 10", "25 features, no client")
+        yield Figure("client.assign.us", costs.assign_us, "us", "< 10", "no client")
+        yield Figure("client.record.us", costs.record_us, "us", "< 10", "25 features, no client")
         for mode in MODES:
             shift = p99_shift(mode, folder, requests)
             against = (
                 f"the same service without it, {RATE_PER_S}/s of {WORK_S * 1000:g} ms; "
                 f"its own stretches differ by {shift.between_stretches_ms:.2f} ms"
             )
-            yield Result(f"client.p99_shift.{mode}.ms", shift.with_client_ms, "ms", "<= 1", against)
+            yield Figure(f"client.p99_shift.{mode}.ms", shift.with_client_ms, "ms", "<= 1", against)
     finally:
         shutil.rmtree(folder)
 
@@ -211,13 +200,8 @@ def main() -> None:
     if arguments.serve:
         serve(arguments.serve)
         return
-    for result in measure(arguments.requests):
-        if arguments.json:
-            print(json.dumps(asdict(result)), flush=True)
-        else:
-            print(
-                f"{result.name:32}{result.value:10.3f} {result.unit:4}{result.goal:>6}", flush=True
-            )
+    for figure in measure(arguments.requests):
+        tell(figure, as_json=arguments.json)
 
 
 if __name__ == "__main__":

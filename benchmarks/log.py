@@ -6,7 +6,6 @@ Events are 300 bytes, a hundred in an envelope, as ingest writes them. Every rat
 five rounds in a fresh file; log and SQLite take turns, so that a busy machine slows both.
 """
 
-import json
 import os
 import sqlite3
 import statistics
@@ -17,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.figures import Figure, tell
 from streams.db import sqlite
 from streams.db.clock import Clock
 from streams.logs.embedded import EmbeddedLog
@@ -128,17 +128,19 @@ def main(arguments: list[str]) -> None:
     (resting,) = _in_turn(idle)
     (waiting,) = _in_turn(append_during_trim)
     for name, value, unit, goal, against in (
-        ("log.embedded.append", ours, "events/s", 0.8 * bare, f"raw SQLite {bare:.0f}"),
-        ("log.embedded.append.single", one, "events/s", 0.7 * bare_one, f"raw {bare_one:.0f}"),
-        ("log.embedded.read", reading, "events/s", 2_000_000, "2.3 M/s of single-event rows"),
-        ("log.embedded.idle", resting, "share of a core", 0.01, ""),
-        ("log.embedded.append.during_trim", waiting, "ms, longest", 25.0, ""),
+        ("log.embedded.append", ours, "events/s", f">= {0.8 * bare:.0f}", f"raw SQLite {bare:.0f}"),
+        (
+            "log.embedded.append.single",
+            one,
+            "events/s",
+            f">= {0.7 * bare_one:.0f}",
+            f"raw {bare_one:.0f}",
+        ),
+        ("log.embedded.read", reading, "events/s", ">= 2000000", "2.3 M/s of single-event rows"),
+        ("log.embedded.idle", resting, "share of a core", "<= 0.01", "nothing to read"),
+        ("log.embedded.append.during_trim", waiting, "ms, longest", "<= 25", "60 MB being deleted"),
     ):
-        line = {"name": name, "value": value, "unit": unit, "goal": goal, "against": against}
-        if "--json" in arguments:
-            print(json.dumps(line))
-        else:
-            print(f"{name:34}{value:14,.3f} {unit:16} goal {goal:,.2f}  {against}")
+        tell(Figure(name, value, unit, goal, against), as_json="--json" in arguments)
 
 
 def _in_turn(*measures: Callable[[Path], float]) -> list[float]:

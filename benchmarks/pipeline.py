@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Engine, text
 
+from benchmarks import ingest
 from benchmarks.figures import Figure, tell
 from benchmarks.traffic import MODEL, PARTITIONS, Traffic, declaration
 from penstock.migrations import upgrade
@@ -241,6 +242,9 @@ def figures(only: str | None, events: int) -> Iterator[Figure]:
         yield on_postgres(events)
     if wanted("store.second_writer.p95.ms"):
         yield second_writer(events)
+    if wanted("ingest.http"):
+        with tempfile.TemporaryDirectory() as folder:
+            yield from ingest.run(Path(folder), seconds=10.0, connections=16)
     if wanted("pass.rss_mb"):
         yield from memory(5_000_000 if events >= 200_000 else events * 5)
 
