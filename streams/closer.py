@@ -5,9 +5,6 @@ waits as an orphan although its request is there. The closer looks at young orph
 and sends such a label on to the partition of its request, where it is counted as if it came now.
 """
 
-import logging
-import threading
-
 from sqlalchemy import Connection, Engine, delete, select
 
 from streams import ledger, outbox
@@ -15,33 +12,23 @@ from streams.codec import decode_record
 from streams.db.clock import Clock
 from streams.db.engine import reading, writing
 from streams.envelopes import pack
-from streams.errors import UnavailableError
 from streams.ledger import Orphan
 from streams.tables import orphan
 from streams.topics import EVENTS
 
 YOUNG_MS = 120_000
-EVERY_S = 1.0
 LOOK_AT = 10_000  # orphans in one step; when more are young, steps go round
 
 _at = orphan.c
-_log = logging.getLogger(__name__)
 
 
 class Closer:
-    """Re-probes young orphans until it is stopped."""
+    """Re-probes young orphans, a step at a time."""
 
     def __init__(self, engine: Engine, *, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
         self._seen_ms = 0  # where the next step goes on
-
-    def run(self, stop: threading.Event) -> None:
-        while not stop.wait(EVERY_S):
-            try:
-                self.step()
-            except UnavailableError as error:
-                _log.warning("closer waits: %s", error)
 
     def step(self) -> int:
         """Sends on every young orphan whose request has come; returns how many."""

@@ -122,6 +122,3 @@ class Plans:
         if revisions is None:
             revisions = self._models[name] = Revisions(name)
         return revisions
-
-    def is_declared(self, name: str) -> bool:
-        return name in self._models and self._models[name].newest.task != "observed"

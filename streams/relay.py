@@ -1,42 +1,24 @@
 """The relay: outbox to log, at least once, in order per key."""
 
-import logging
-import threading
-
 from sqlalchemy import Engine
 
 from streams import outbox
 from streams.db.clock import Clock
 from streams.db.engine import reading, writing
-from streams.errors import UnavailableError
 from streams.hashing import partition_of
 from streams.logs.base import Log
 
 LEASE_MS = 30_000
-IDLE_S = 0.1
-AWAY_S = 1.0
-
-_log = logging.getLogger(__name__)
 
 
 class Relay:
-    """Sends what the outbox holds, until it is stopped."""
+    """Sends what the outbox holds, a claim at a time."""
 
     def __init__(self, log: Log, engine: Engine, *, owner: str, clock: Clock) -> None:
         self._log = log
         self._engine = engine
         self._owner = owner
         self._clock = clock
-
-    def run(self, stop: threading.Event) -> None:
-        """Every message goes out; a log or database that is away is waited for."""
-        pause = 0.0
-        while not stop.wait(pause):
-            try:
-                pause = 0.0 if self.step() else IDLE_S
-            except UnavailableError as error:
-                _log.warning("relay waits: %s", error)
-                pause = AWAY_S
 
     def step(self) -> int:
         """Sends up to one claim's worth of messages; returns how many."""

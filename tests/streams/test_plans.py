@@ -31,7 +31,7 @@ def test_a_model_that_nobody_declared_is_observed(store):
     known = read(store)
 
     assert known.model("m").at(10**13).task == "observed"
-    assert not known.is_declared("m")
+    assert known.model("m").newest.task == "observed"
 
 
 def test_a_declaration_holds_from_its_time_on_for_events_of_that_time(store):
@@ -64,7 +64,7 @@ def test_what_was_read_is_not_read_again(store):
 
     assert known.seq == 2
     assert known.epochs == {("m", "default", 7): 70}
-    assert known.is_declared("m")
+    assert known.model("m").newest.task != "observed"
 
 
 def test_the_latest_plan_of_a_kind_and_id_is_the_one_stored_last(store):
