@@ -1,0 +1,198 @@
+"""From bettors to answers: e-values, confidence sequences, and how epochs join.
+
+An epoch is a stretch with frozen parameters. Epochs of one question add inside the mixture index:
+bettor j keeps betting through all of them, so a new epoch costs nothing.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+
+from evidence.bets import Statistic, mixed
+from evidence.domain import Floats, InputError, open_unit
+from evidence.results import LOG_LIMIT, Evidence, Interval, Side
+
+_FURTHEST = math.log(1e6)  # ratios are searched between 1e-6 and 1e6; beyond: 0, or infinite
+_SCANNED = np.sinh(np.linspace(0, 8, 101)) / np.sinh(8)  # where evidence need not be monotone
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch: its frozen statistic and what it has counted."""
+
+    statistic: Statistic
+    cells: ArrayLike
+
+
+Account = Callable[[Sequence[Epoch], float, Side], Floats]
+
+
+def log_e(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
+    """Log e-value of one account over all epochs; `safe` is read from it.
+
+        ln E = logsumexp_j [ ln w_j + sum_e ln W_{j,e} ]
+
+    Args:
+        epochs: the epochs of one question, oldest first, at least one.
+        effect: the tested effect, in units of the metric, or a ratio.
+        side: the direction that the evidence speaks for.
+
+    Returns:
+        Nats, in the shape of the leading axes of the counts.
+
+    Raises:
+        InputError: no epochs, or counts outside the statistic's domain.
+
+    >>> from evidence.bets import BoundedMean
+    >>> coin = BoundedMean((0.0, 1.0), sigma0=0.5)
+    >>> halves = [Epoch(coin, [10, 40]), Epoch(coin, [10, 40])]
+    >>> whole = [Epoch(coin, [20, 80])]
+    >>> bool(abs(log_e(halves, 0.5, Side.ABOVE) - log_e(whole, 0.5, Side.ABOVE)) < 1e-9)
+    True
+    """
+    return mixed(_wealth(epochs, effect, side).sum(axis=0))
+
+
+def log_e_late(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
+    """Log e-value for an effect that may have begun with any epoch; `harm` is read from it.
+
+        E = sum_{s<=S} v_s E(epochs s..S) + 1 / (S + 1),   v_s = 1 / (s (s + 1))
+
+    Epochs that have not begun count 1: that is the last term. One single account would first have
+    to win back what it lost while all was well. Arguments, result and errors as `log_e`.
+    """
+    since = mixed(np.cumsum(_wealth(epochs, effect, side)[::-1], axis=0)[::-1])
+    start = np.arange(1.0, len(since) + 1).reshape(-1, *[1] * (since.ndim - 1))
+    begun: Floats = np.logaddexp.reduce(since - np.log(start * (start + 1)), axis=0)
+    return np.logaddexp(begun, -math.log(len(since) + 1))
+
+
+def log_e_both(epochs: Sequence[Epoch], effect: float) -> Floats:
+    """Log e-value against "the effect is exactly `effect`": both sides at half weight."""
+    above, below = (log_e(epochs, effect, side) for side in Side)
+    return np.logaddexp(above, below) - math.log(2)
+
+
+def evidence(epochs: Sequence[Epoch], effect: float, side: Side, *, alpha: float) -> Evidence:
+    """Whether the effect lies on `side` of `effect`, with the interval beside it.
+
+    Args:
+        epochs: the epochs of one question, oldest first, at least one, without leading axes.
+        effect: the tested effect.
+        side: the direction that the evidence speaks for.
+        alpha: level of the test, and of the two-sided interval.
+
+    >>> from evidence.bets import BoundedMean
+    >>> coin = BoundedMean((0.0, 1.0), sigma0=0.5)
+    >>> found = evidence([Epoch(coin, [20, 80])], 0.5, Side.ABOVE, alpha=0.05)
+    >>> found.rejects, found.estimate, 0.5 in found.interval
+    (True, 0.8, False)
+    """
+    return Evidence(
+        n=units(epochs),
+        estimate=estimate(epochs),
+        interval=confidence(epochs, alpha=alpha),
+        log_e=float(log_e(epochs, effect, side)),
+        alpha=open_unit("alpha", alpha),
+        assumes=epochs[0].statistic.assumes,
+    )
+
+
+def confidence(epochs: Sequence[Epoch], *, alpha: float) -> Interval:
+    """The confidence sequence now: {effect: neither side rejects at alpha / 2}.
+
+    P(it ever misses the effect) <= alpha over all looks together. Only the hull is given where
+    evidence need not be monotone.
+    """
+    half = open_unit("alpha", alpha) / 2
+    lower, upper = (bound(epochs, side, alpha=half) for side in Side)
+    return Interval(min(lower, upper), max(lower, upper))
+
+
+def bound(epochs: Sequence[Epoch], side: Side, *, alpha: float, account: Account = log_e) -> float:
+    """The furthest effect that `side` does not reject: a lower bound for ABOVE, upper for BELOW.
+
+    One-sided at level `alpha` under a look at any time. Rounded outward by 1e-9 of the range.
+
+    Args:
+        account: `log_e`, or `log_e_late` for a bound that belongs to `harm`.
+    """
+    threshold = -math.log(open_unit("alpha", alpha))
+    statistic = _one(epochs)
+    out, back, reach = _axis(statistic)
+    sign = 1 if side is Side.ABOVE else -1
+    end = reach.lower if side is Side.ABOVE else reach.upper
+    far = reach.upper if side is Side.ABOVE else reach.lower
+
+    def excess(at: float) -> float:
+        found = float(account(epochs, back(at), side))
+        return min(max(found, -LOG_LIMIT), LOG_LIMIT) - threshold
+
+    seen = estimate(epochs)
+    near = far if seen is None else min(max(out(seen), reach.lower), reach.upper)
+    if excess(near) >= 0:  # the effect moved between epochs; look beyond the estimate
+        near, end = far, near
+    if excess(near) >= 0:
+        return back(far)
+    if not statistic.monotone:
+        near, end = _outermost(excess, near, end)
+    if excess(end) < 0:
+        whole = statistic.effects
+        return whole.lower if side is Side.ABOVE else whole.upper
+    step = 1e-9 * reach.width
+    at = float(brentq(excess, min(near, end), max(near, end), xtol=step, rtol=1e-12))
+    return back(min(max(at - sign * step, reach.lower), reach.upper))
+
+
+def units(epochs: Sequence[Epoch]) -> int:
+    """Analysis units over all epochs."""
+    return sum(epoch.statistic.units(epoch.cells) for epoch in epochs)
+
+
+def estimate(epochs: Sequence[Epoch]) -> float | None:
+    """The epochs' plain estimates, weighted by their units; `None` without any."""
+    found = [(e.statistic.estimate(e.cells), e.statistic.units(e.cells)) for e in epochs]
+    known = [(value, n) for value, n in found if value is not None]
+    total = sum(n for _, n in known)
+    return sum(value * n for value, n in known) / total if total else None
+
+
+def _one(epochs: Sequence[Epoch]) -> Statistic:
+    if not epochs:
+        raise InputError("epochs", epochs, "must hold at least one epoch")
+    kinds = {type(epoch.statistic) for epoch in epochs}
+    if len(kinds) > 1:
+        names = sorted(kind.__name__ for kind in kinds)
+        raise InputError("epochs", names, "must keep one statistic: a method is frozen per metric")
+    return epochs[0].statistic
+
+
+def _wealth(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
+    _one(epochs)
+    return np.stack([e.statistic.log_wealth(e.cells, effect, side) for e in epochs])
+
+
+def _axis(
+    statistic: Statistic,
+) -> tuple[Callable[[float], float], Callable[[float], float], Interval]:
+    """The axis to search on: the effect itself, or the logarithm of a ratio."""
+    whole = statistic.effects
+    if math.isfinite(whole.upper):
+        return float, float, whole
+    return (
+        lambda ratio: math.log(ratio) if ratio > 0 else -math.inf,
+        math.exp,
+        Interval(-_FURTHEST, _FURTHEST),
+    )
+
+
+def _outermost(excess: Callable[[float], float], near: float, end: float) -> tuple[float, float]:
+    """The last scanned point towards `end` that is not rejected, and the one after it."""
+    grid = near + (end - near) * _SCANNED
+    kept = [i for i, at in enumerate(grid) if excess(at) < 0]
+    last = max(kept)
+    return float(grid[last]), float(grid[min(last + 1, len(grid) - 1)])
