@@ -105,6 +105,9 @@ class Plan:
         return np.exp2(OFFSETS) * rho(self.alpha, self.n_star) / positive("sigma0", sigma0)
 
 
+DEFAULT_PLAN = Plan()
+
+
 def log_wealth(cells: Floats, outcomes: Floats, m: float, side: Side, stakes: Floats) -> Floats:
     """Log wealth of every bettor against "the mean outcome is m".
 
@@ -192,7 +195,7 @@ class BoundedMean:
 
     low: tuple[float, ...]
     sigma0: float
-    plan: Plan = Plan()
+    plan: Plan = DEFAULT_PLAN
     high: tuple[float, ...] | None = None
     monotone = True
     assumes = ("given the past, every unit's mean outcome is the tested value",)
