@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: setup demo test test-crash test-slow test-all fuzz check format bench lock clean
+.PHONY: setup demo test test-crash test-slow test-stats test-all fuzz check format bench lock clean
 
 # The lock names what CI uses; without network to spare, uv needs two seconds where pip needs twenty.
 $(VENV)/.ready: pyproject.toml clients/python/pyproject.toml requirements.lock
@@ -40,11 +40,15 @@ test-crash: setup
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow --timeout 1200 $(ARGS)
 
-test-all: test test-crash test-slow
+# Error rates by simulation; nightly with ARGS='--replicates 4000'.
+test-stats: setup
+	@$(BIN)/python -m pytest -m stats -n 2 --timeout 3600 tests/stats $(ARGS)
+
+test-all: test test-stats test-crash test-slow
 
 # The property tests with new examples, many of them.
 fuzz: setup
-	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest --timeout 1200 tests/streams tests/web $(ARGS)
+	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest --timeout 1200 tests/streams tests/evidence tests/web $(ARGS)
 
 check: setup
 	@$(BIN)/ruff format --check .
@@ -56,7 +60,7 @@ format: setup
 	@$(BIN)/ruff check --fix .
 
 bench: setup
-	@for name in pipeline ingest log client cli; do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
+	@for name in pipeline ingest log client cli evidence; do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
 
 lock:
 	@$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --no-annotate --python-version 3.11 --universal \
