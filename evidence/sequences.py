@@ -1,7 +1,8 @@
 """From bettors to answers: e-values, confidence sequences, and how epochs join.
 
-An epoch is a stretch with frozen parameters. Epochs of one question add inside the mixture index:
-bettor j keeps betting through all of them, so a new epoch costs nothing.
+An epoch is a stretch with frozen parameters. Epochs of one statistic add inside the mixture index:
+bettor j keeps betting through all of them, so a new epoch costs nothing. Kinds of evidence that
+share no events (pairs in shadow, then arms in canary) multiply.
 """
 
 import math
@@ -34,10 +35,11 @@ Account = Callable[[Sequence[Epoch], float, Side], Floats]
 def log_e(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
     """Log e-value of one account over all epochs; `safe` is read from it.
 
-        ln E = logsumexp_j [ ln w_j + sum_e ln W_{j,e} ]
+        ln E = sum_kinds logsumexp_j [ ln w_j + sum_e ln W_{j,e} ]
 
     Args:
-        epochs: the epochs of one question, oldest first, at least one.
+        epochs: the epochs of one question, oldest first, at least one; their effects are either
+            all differences or all ratios. Leading axes of the counts broadcast.
         effect: the tested effect, in units of the metric, or a ratio.
         side: the direction that the evidence speaks for.
 
@@ -54,7 +56,7 @@ def log_e(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
     >>> bool(abs(log_e(halves, 0.5, Side.ABOVE) - log_e(whole, 0.5, Side.ABOVE)) < 1e-9)
     True
     """
-    return mixed(_wealth(epochs, effect, side).sum(axis=0))
+    return _product([mixed(each.sum(axis=0)) for each in _wealths(epochs, effect, side)])
 
 
 def log_e_late(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
@@ -65,7 +67,8 @@ def log_e_late(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
     Epochs that have not begun count 1: that is the last term. One single account would first have
     to win back what it lost while all was well. Arguments, result and errors as `log_e`.
     """
-    since = mixed(np.cumsum(_wealth(epochs, effect, side)[::-1], axis=0)[::-1])
+    kinds = _wealths(epochs, effect, side)
+    since = _product([mixed(np.cumsum(each[::-1], axis=0)[::-1]) for each in kinds])
     start = np.arange(1.0, len(since) + 1).reshape(-1, *[1] * (since.ndim - 1))
     begun: Floats = np.logaddexp.reduce(since - np.log(start * (start + 1)), axis=0)
     return np.logaddexp(begun, -math.log(len(since) + 1))
@@ -102,15 +105,15 @@ def evidence(epochs: Sequence[Epoch], effect: float, side: Side, *, alpha: float
     )
 
 
-def confidence(epochs: Sequence[Epoch], *, alpha: float) -> Interval:
+def confidence(epochs: Sequence[Epoch], *, alpha: float) -> Interval | None:
     """The confidence sequence now: {effect: neither side rejects at alpha / 2}.
 
-    P(it ever misses the effect) <= alpha over all looks together. Only the hull is given where
-    evidence need not be monotone.
+    P(it ever misses the effect) <= alpha over all looks together. `None` when no constant effect
+    fits: it moved. Only the hull is given where evidence need not be monotone.
     """
     half = open_unit("alpha", alpha) / 2
     lower, upper = (bound(epochs, side, alpha=half) for side in Side)
-    return Interval(min(lower, upper), max(lower, upper))
+    return Interval(lower, upper) if lower <= upper else None
 
 
 def bound(epochs: Sequence[Epoch], side: Side, *, alpha: float, account: Account = log_e) -> float:
@@ -122,8 +125,7 @@ def bound(epochs: Sequence[Epoch], side: Side, *, alpha: float, account: Account
         account: `log_e`, or `log_e_late` for a bound that belongs to `harm`.
     """
     threshold = -math.log(open_unit("alpha", alpha))
-    statistic = _one(epochs)
-    out, back, reach = _axis(statistic)
+    out, back, reach = _axis(epochs)
     sign = 1 if side is Side.ABOVE else -1
     end = reach.lower if side is Side.ABOVE else reach.upper
     far = reach.upper if side is Side.ABOVE else reach.lower
@@ -138,11 +140,10 @@ def bound(epochs: Sequence[Epoch], side: Side, *, alpha: float, account: Account
         near, end = far, near
     if excess(near) >= 0:
         return back(far)
-    if not statistic.monotone:
+    if not all(epoch.statistic.monotone for epoch in epochs):
         near, end = _outermost(excess, near, end)
     if excess(end) < 0:
-        whole = statistic.effects
-        return whole.lower if side is Side.ABOVE else whole.upper
+        return {Side.ABOVE: 0.0, Side.BELOW: math.inf}[side] if out is not float else back(end)
     step = 1e-9 * reach.width
     at = float(brentq(excess, min(near, end), max(near, end), xtol=step, rtol=1e-12))
     return back(min(max(at - sign * step, reach.lower), reach.upper))
@@ -161,33 +162,39 @@ def estimate(epochs: Sequence[Epoch]) -> float | None:
     return sum(value * n for value, n in known) / total if total else None
 
 
-def _one(epochs: Sequence[Epoch]) -> Statistic:
+def _wealths(epochs: Sequence[Epoch], effect: float, side: Side) -> list[Floats]:
+    """Log wealths of each kind of statistic, (epochs, ..., 29), 0 in epochs of another kind."""
     if not epochs:
         raise InputError("epochs", epochs, "must hold at least one epoch")
-    kinds = {type(epoch.statistic) for epoch in epochs}
-    if len(kinds) > 1:
-        names = sorted(kind.__name__ for kind in kinds)
-        raise InputError("epochs", names, "must keep one statistic: a method is frozen per metric")
-    return epochs[0].statistic
+    if len({math.isfinite(epoch.statistic.effects.upper) for epoch in epochs}) > 1:
+        kinds = sorted({type(epoch.statistic).__name__ for epoch in epochs})
+        raise InputError("epochs", kinds, "must be all of differences or all of ratios")
+    each = np.broadcast_arrays(*(e.statistic.log_wealth(e.cells, effect, side) for e in epochs))
+    played = [type(epoch.statistic) for epoch in epochs]
+    return [
+        np.stack([w if t is kind else np.zeros_like(w) for w, t in zip(each, played, strict=True)])
+        for kind in dict.fromkeys(played)
+    ]
 
 
-def _wealth(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
-    _one(epochs)
-    return np.stack([e.statistic.log_wealth(e.cells, effect, side) for e in epochs])
+def _product(logs: list[Floats]) -> Floats:
+    return np.sum(logs, axis=0) if len(logs) > 1 else logs[0]
 
 
 def _axis(
-    statistic: Statistic,
+    epochs: Sequence[Epoch],
 ) -> tuple[Callable[[float], float], Callable[[float], float], Interval]:
-    """The axis to search on: the effect itself, or the logarithm of a ratio."""
-    whole = statistic.effects
-    if math.isfinite(whole.upper):
-        return float, float, whole
-    return (
-        lambda ratio: math.log(ratio) if ratio > 0 else -math.inf,
-        math.exp,
-        Interval(-_FURTHEST, _FURTHEST),
-    )
+    """The axis to search on, and back: the effect itself, or the logarithm of a ratio."""
+    if not epochs:
+        raise InputError("epochs", epochs, "must hold at least one epoch")
+    wholes = [epoch.statistic.effects for epoch in epochs]
+    if math.isfinite(wholes[0].upper):
+        return float, float, Interval(min(w.lower for w in wholes), max(w.upper for w in wholes))
+    return _log, math.exp, Interval(-_FURTHEST, _FURTHEST)
+
+
+def _log(ratio: float) -> float:
+    return math.log(ratio) if ratio > 0 else -math.inf
 
 
 def _outermost(excess: Callable[[float], float], near: float, end: float) -> tuple[float, float]:

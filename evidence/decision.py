@@ -1,0 +1,300 @@
+"""S7: from evidence to a verdict, for one metric and for all of them.
+
+Two accounts per metric. Safe is what the evidence says *now*: E_safe >= 1 / alpha. Harm is latched
+once E_harm >= G / alpha. So a version that is proven bad cannot argue itself back, and one that was
+proven good can still lose that standing.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from evidence.domain import InputError, finite, open_unit
+from evidence.results import Evidence, Interval, Side
+from evidence.sequences import Epoch, bound, estimate, log_e, log_e_late, units
+
+
+class Verdict(StrEnum):
+    """The judge's closed set; `cancelled` is a person's."""
+
+    SAFE = "safe"
+    HARM = "harm"
+    UNDECIDED = "undecided"
+    NO_DATA = "no-data"
+    INVALID = "invalid"
+
+
+class Standing(StrEnum):
+    """Where the interval lies; the sentence beside the verdict."""
+
+    BETTER = "better"
+    WITHIN = "not worse than the margin allows"
+    WORSE_WITHIN = "worse, within margin"
+    WORSE = "worse; whether beyond the margin is open"
+    BEYOND = "worse than the margin allows"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a metric must keep to; frozen with its epoch.
+
+    Args:
+        limit: the effect at the margin; `harm` is evidence on the harm side of it.
+        harm: ABOVE when lower values are better, else BELOW.
+        equal: the effect of two equal versions: 0 for differences, 1 for ratios, `None` for a
+            ceiling.
+        safe_limit: the effect that `safe` must exclude; the limit itself unless label errors
+            shrink the difference (`audited.shrunk_margin`).
+        periodic: whether every unit gives one value per period, without end. Then each period has
+            its own account of harm at the share v_k = 1 / (k (k + 1)), and safe reads the first.
+
+    Raises:
+        InputError: a value that is not finite, or a safe limit on the harm side of the limit.
+    """
+
+    limit: float
+    harm: Side = Side.ABOVE
+    equal: float | None = 0.0
+    safe_limit: float | None = None
+    periodic: bool = False
+
+    def __post_init__(self) -> None:
+        finite("limit", self.limit)
+        if self.safe_limit is not None:
+            gap = finite("safe_limit", self.safe_limit) - self.limit
+            if gap > 0 if self.harm is Side.ABOVE else gap < 0:
+                raise InputError("safe_limit", self.safe_limit, "must not lie beyond the limit")
+
+    @property
+    def to_exclude(self) -> float:
+        return self.limit if self.safe_limit is None else self.safe_limit
+
+    def share(self, period: int) -> float:
+        """v_k, the part of alpha that period k = 1, 2, ... may spend on harm."""
+        return 1 / (period * (period + 1)) if self.periodic else 1.0
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The two levels of one metric: `safe` for promotion, `harm` for rollback."""
+
+    safe: float
+    harm: float
+
+    def __post_init__(self) -> None:
+        open_unit("safe", self.safe)
+        open_unit("harm", self.harm)
+
+
+def split_levels(
+    *,
+    guardrails: int,
+    alpha: float = 0.05,
+    protected: int = 0,
+    paths: int = 1,
+    challengers: int = 1,
+    attempt: int | None = None,
+) -> Levels:
+    """How one rollout spends its alpha.
+
+        harm: alpha / G,  G = guardrails (1 + protected slices) paths;   safe: alpha / K challengers
+
+    Rollback is a union, so alpha is split; promotion needs every metric, so it is not.
+
+    Args:
+        guardrails: metrics whose harm rolls back, at least 1.
+        alpha: chance of ever declaring harm in this rollout while all margins are kept.
+        protected: protected slices, each judged for harm on every guardrail.
+        paths: tests per guardrail (2 with a fast path of its own).
+        challengers: versions in the same rollout.
+        attempt: a = 1, 2, ... when the same challenger comes again with an empty account; alpha
+            becomes alpha / (a (a + 1)). `None` keeps the account and the alpha.
+
+    Raises:
+        InputError: a count below its least, or alpha outside (0, 1).
+
+    References:
+        Schultzberg, Ankargren & Franberg (2024), arXiv 2402.11609 (intersection-union).
+
+    >>> split_levels(guardrails=4, protected=1)
+    Levels(safe=0.05, harm=0.00625)
+    """
+    least = {"guardrails": 1, "protected": 0, "paths": 1, "challengers": 1, "attempt": 1}
+    given = (guardrails, protected, paths, challengers, 1 if attempt is None else attempt)
+    for (name, least_value), value in zip(least.items(), given, strict=True):
+        if value < least_value:
+            raise InputError(name, value, f"must be at least {least_value}")
+    spent = open_unit("alpha", alpha)
+    if attempt is not None:
+        spent /= attempt * (attempt + 1)
+    return Levels(safe=spent / challengers, harm=spent / (guardrails * (1 + protected) * paths))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One metric at one look. Store `peak` and give it to the next look: harm is latched by it."""
+
+    verdict: Verdict
+    safe: Evidence
+    harm: Evidence
+    peak: float
+    standing: Standing
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def interval(self) -> Interval | None:
+        """Between the bound of safe (at its level) and that of harm; `None`: the effect moved."""
+        assert self.safe.interval is not None
+        assert self.harm.interval is not None
+        return self.safe.interval.meet(self.harm.interval)
+
+
+def judge(
+    question: Question,
+    levels: Levels,
+    periods: Sequence[Sequence[Epoch]],
+    *,
+    peak: float = -math.inf,
+    invalid: tuple[str, ...] = (),
+) -> Judgement:
+    """What the frozen counts say about one metric.
+
+        E_safe = product over the epochs of period 1, now
+        E_harm = max_k v_k sum_s v_s E(period k, epochs s..now), its greatest value so far
+
+    Args:
+        question: the metric's margin.
+        levels: from `split_levels`.
+        periods: for each period its epochs, oldest first; one period unless the question is
+            periodic.
+        peak: log E_harm at its highest in earlier looks.
+        invalid: why the data cannot be trusted (sample ratio, coverage, stale routes ...).
+
+    Raises:
+        InputError: no period, or several for a question that has none.
+
+    Example: 2 % errors against 2 %, and a margin of one point.
+
+    >>> from evidence.effects import Arms, Difference
+    >>> test = Difference(Arms(pi=0.5, centre=0.02, sd=0.14))
+    >>> data = [[Epoch(test, [[9800, 200], [9800, 200]])]]
+    >>> found = judge(Question(limit=0.01), split_levels(guardrails=2), data)
+    >>> print(found.verdict, "-", found.standing)
+    safe - not worse than the margin allows
+    """
+    if not periods or (len(periods) > 1 and not question.periodic):
+        raise InputError("periods", len(periods), "must be one, or more of a periodic question")
+    harm, good = question.harm, question.harm.other
+    first = periods[0]
+    shares = [question.share(k) for k in range(1, len(periods) + 1)]
+    now = max(
+        float(log_e_late(epochs, question.limit, harm)) + math.log(share)
+        for epochs, share in zip(periods, shares, strict=True)
+    )
+    ends = [
+        bound(epochs, harm, alpha=levels.harm * share, account=log_e_late)
+        for epochs, share in zip(periods, shares, strict=True)
+    ]
+    n, middle, assumes = units(first), estimate(first), first[0].statistic.assumes
+    safe_evidence = Evidence(
+        n=n,
+        estimate=middle,
+        interval=_beyond(bound(first, good, alpha=levels.safe), good),
+        log_e=float(log_e(first, question.to_exclude, good)),
+        alpha=levels.safe,
+        assumes=assumes,
+    )
+    harm_evidence = Evidence(
+        n=n,
+        estimate=middle,
+        interval=_beyond(max(ends) if harm is Side.ABOVE else min(ends), harm),
+        log_e=now,
+        alpha=levels.harm,
+        assumes=assumes,
+    )
+    highest = max(peak, harm_evidence.log_e)
+    verdict = _verdict(safe_evidence, latched=highest >= -math.log(levels.harm), invalid=invalid)
+    standing = _standing(question, verdict, safe_evidence, harm_evidence)
+    return Judgement(verdict, safe_evidence, harm_evidence, highest, standing, invalid)
+
+
+def overall(verdicts: Mapping[str, Verdict], guardrails: Collection[str]) -> Verdict:
+    """The verdict over metrics: any guardrail's harm is harm, every metric's safe is safe.
+
+    Intersection-union for promotion, union for rollback (over alpha already split). A metric that
+    is no guardrail can hold but never roll back: its harm reads undecided.
+
+    Raises:
+        InputError: a guardrail without a verdict, or no verdicts at all.
+
+    >>> print(overall({"errors": Verdict.SAFE, "latency": Verdict.NO_DATA}, ["errors"]))
+    no-data
+    """
+    missing = sorted(set(guardrails) - set(verdicts))
+    if missing or not verdicts:
+        raise InputError("guardrails", missing, "must each have a verdict")
+    if any(verdicts[name] is Verdict.HARM for name in guardrails):
+        return Verdict.HARM
+    found = set(verdicts.values())
+    for each in (Verdict.INVALID, Verdict.NO_DATA):
+        if each in found:
+            return each
+    return Verdict.SAFE if found == {Verdict.SAFE} else Verdict.UNDECIDED
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Extra bad outcomes so far: `least` may roll back, `estimate` may hold, `most` is shown."""
+
+    least: float
+    estimate: float
+    most: float
+
+
+def harm_budget(found: Judgement, exposed: int) -> Extra:
+    """Extra bad outcomes of `exposed` challenger units, for a difference whose harm is ABOVE.
+
+        exposed x (bound of harm, estimate, bound of safe), none below 0
+
+    Raises:
+        InputError: exposed is negative, or the metric has no estimate yet.
+    """
+    if exposed < 0 or found.harm.estimate is None:
+        raise InputError("exposed", exposed, "must be at least 0, on a metric that has data")
+    assert found.harm.interval is not None
+    assert found.safe.interval is not None
+    least, most = found.harm.interval.lower, found.safe.interval.upper
+    least, middle, most = (max(0.0, exposed * e) for e in (least, found.harm.estimate, most))
+    return Extra(least, middle, max(least, most))
+
+
+def _beyond(end: float, side: Side) -> Interval:
+    return Interval(end, math.inf) if side is Side.ABOVE else Interval(-math.inf, end)
+
+
+def _verdict(safe: Evidence, *, latched: bool, invalid: tuple[str, ...]) -> Verdict:
+    """In order of who outranks whom: proven harm stands even on data that are doubtful since."""
+    if latched:
+        return Verdict.HARM
+    if invalid:
+        return Verdict.INVALID
+    if not safe.n:
+        return Verdict.NO_DATA
+    return Verdict.SAFE if safe.rejects else Verdict.UNDECIDED
+
+
+def _standing(question: Question, verdict: Verdict, safe: Evidence, harm: Evidence) -> Standing:
+    if verdict is Verdict.HARM:
+        return Standing.BEYOND
+    assert safe.interval is not None
+    assert harm.interval is not None
+    if question.equal is None:
+        return Standing.WITHIN if safe.rejects else Standing.OPEN
+    better, worse = question.equal not in safe.interval, question.equal not in harm.interval
+    if better and not worse and safe.rejects:
+        return Standing.BETTER
+    if worse:
+        return Standing.WORSE_WITHIN if safe.rejects else Standing.WORSE
+    return Standing.WITHIN if safe.rejects else Standing.OPEN
