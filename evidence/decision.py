@@ -260,6 +260,14 @@ def harm_budget(found: Judgement, exposed: int) -> Extra:
 
     Raises:
         InputError: exposed is negative, or the metric has no estimate yet.
+
+    >>> from evidence.effects import Arms, Difference
+    >>> test = Difference(Arms(pi=0.5, centre=0.02, sd=0.14))
+    >>> data = [[Epoch(test, [[9800, 200], [9500, 500]])]]
+    >>> found = judge(Question(limit=0.01), split_levels(guardrails=2), data)
+    >>> extra = harm_budget(found, exposed=10_000)
+    >>> round(extra.least), round(extra.estimate), round(extra.most)
+    (212, 300, 379)
     """
     if exposed < 0 or found.harm.estimate is None:
         raise InputError("exposed", exposed, "must be at least 0, on a metric that has data")

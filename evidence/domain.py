@@ -54,35 +54,55 @@ def counts(argument: str, value: ArrayLike, shape: tuple[int, ...]) -> Ints:
 
 
 def finite(argument: str, value: float) -> float:
-    """`value` as a float that is neither NaN nor infinite."""
+    """`value` as a float that is neither NaN nor infinite.
+
+    >>> finite('margin', 1)
+    1.0
+    """
     if not math.isfinite(value):
         raise InputError(argument, value, "must be finite")
     return float(value)
 
 
 def positive(argument: str, value: float) -> float:
-    """`value` as a finite float above 0."""
+    """`value` as a finite float above 0.
+
+    >>> positive('sd', 0.2)
+    0.2
+    """
     if not (math.isfinite(value) and value > 0):
         raise InputError(argument, value, "must be above 0")
     return float(value)
 
 
 def open_unit(argument: str, value: float) -> float:
-    """`value` as a float strictly between 0 and 1 (an alpha, a probability that is never sure)."""
+    """`value` as a float strictly between 0 and 1 (an alpha, a probability that is never sure).
+
+    >>> open_unit('alpha', 0.05)
+    0.05
+    """
     if not 0 < value < 1:
         raise InputError(argument, value, "must lie strictly between 0 and 1")
     return float(value)
 
 
 def share(argument: str, value: float) -> float:
-    """`value` as a float in (0, 1] (an inclusion probability: never 0)."""
+    """`value` as a float in (0, 1] (an inclusion probability: never 0).
+
+    >>> share('q', 1.0)
+    1.0
+    """
     if not 0 < value <= 1:
         raise InputError(argument, value, "must be above 0 and at most 1")
     return float(value)
 
 
 def levels(argument: str, value: ArrayLike, *, least: int = 1) -> Floats:
-    """`value` as a read-only vector of at least `least` finite numbers."""
+    """`value` as a read-only vector of at least `least` finite numbers.
+
+    >>> levels('levels', [0, 1], least=2).sum()
+    np.float64(1.0)
+    """
     given: NDArray[Any] = np.array(value, dtype=np.float64)
     if given.ndim != 1 or len(given) < least:
         raise InputError(argument, given.shape, f"must be a list of at least {least}")

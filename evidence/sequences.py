@@ -66,6 +66,14 @@ def log_e_late(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
 
     Epochs that have not begun count 1: that is the last term. One single account would first have
     to win back what it lost while all was well. Arguments, result and errors as `log_e`.
+
+    Example: nothing in the first epoch, much in the second.
+
+    >>> from evidence.bets import BoundedMean
+    >>> coin = BoundedMean((0.0, 1.0), sigma0=0.5)
+    >>> epochs = [Epoch(coin, [5000, 5000]), Epoch(coin, [20, 80])]
+    >>> log_e(epochs, 0.5, Side.ABOVE) < 5 < log_e_late(epochs, 0.5, Side.ABOVE)
+    np.True_
     """
     kinds = _wealths(epochs, effect, side)
     since = _product([mixed(np.cumsum(each[::-1], axis=0)[::-1]) for each in kinds])
@@ -75,7 +83,13 @@ def log_e_late(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
 
 
 def log_e_both(epochs: Sequence[Epoch], effect: float) -> Floats:
-    """Log e-value against "the effect is exactly `effect`": both sides at half weight."""
+    """Log e-value against "the effect is exactly `effect`": both sides at half weight.
+
+    >>> from evidence.bets import BoundedMean
+    >>> coin = BoundedMean((0.0, 1.0), sigma0=0.5)
+    >>> log_e_both([Epoch(coin, [20, 80])], 0.5) > 10
+    np.True_
+    """
     above, below = (log_e(epochs, effect, side) for side in Side)
     return np.logaddexp(above, below) - math.log(2)
 
@@ -110,6 +124,12 @@ def confidence(epochs: Sequence[Epoch], *, alpha: float) -> Interval | None:
 
     P(it ever misses the effect) <= alpha over all looks together. `None` when no constant effect
     fits: it moved. Only the hull is given where evidence need not be monotone.
+
+    >>> from evidence.bets import BoundedMean
+    >>> coin = BoundedMean((0.0, 1.0), sigma0=0.5)
+    >>> found = confidence([Epoch(coin, [20, 80])], alpha=0.05)
+    >>> round(found.lower, 3), round(found.upper, 3)
+    (0.641, 0.919)
     """
     half = open_unit("alpha", alpha) / 2
     lower, upper = (bound(epochs, side, alpha=half) for side in Side)
@@ -123,6 +143,11 @@ def bound(epochs: Sequence[Epoch], side: Side, *, alpha: float, account: Account
 
     Args:
         account: `log_e`, or `log_e_late` for a bound that belongs to `harm`.
+
+    >>> from evidence.bets import BoundedMean
+    >>> coin = BoundedMean((0.0, 1.0), sigma0=0.5)
+    >>> round(bound([Epoch(coin, [20, 80])], Side.ABOVE, alpha=0.025), 3)
+    0.641
     """
     threshold = -math.log(open_unit("alpha", alpha))
     out, back, reach = _axis(epochs)
@@ -150,12 +175,24 @@ def bound(epochs: Sequence[Epoch], side: Side, *, alpha: float, account: Account
 
 
 def units(epochs: Sequence[Epoch]) -> int:
-    """Analysis units over all epochs."""
+    """Analysis units over all epochs.
+
+    >>> from evidence.bets import BoundedMean
+    >>> coin = BoundedMean((0.0, 1.0), sigma0=0.5)
+    >>> units([Epoch(coin, [20, 80]), Epoch(coin, [1, 1])])
+    102
+    """
     return sum(epoch.statistic.units(epoch.cells) for epoch in epochs)
 
 
 def estimate(epochs: Sequence[Epoch]) -> float | None:
-    """The epochs' plain estimates, weighted by their units; `None` without any."""
+    """The epochs' plain estimates, weighted by their units; `None` without any.
+
+    >>> from evidence.bets import BoundedMean
+    >>> coin = BoundedMean((0.0, 1.0), sigma0=0.5)
+    >>> estimate([Epoch(coin, [20, 80]), Epoch(coin, [50, 50])])
+    0.65
+    """
     found = [(e.statistic.estimate(e.cells), e.statistic.units(e.cells)) for e in epochs]
     known = [(value, n) for value, n in found if value is not None]
     total = sum(n for _, n in known)
