@@ -80,13 +80,14 @@ def most(replicates: int, alpha: float = 0.05) -> int:
     return int(binom.ppf(0.9999, replicates, alpha))
 
 
-def looks(n: int, stride: int = 1) -> Ints:
-    """A look after every `stride` units, and one at the end.
+def looks(n: int, stride: int = 1, *, dense: int = 0) -> Ints:
+    """A look after every unit up to `dense`, then after every `stride` units, and one at the end.
 
-    >>> looks(10, 4)
-    array([ 4,  8, 10])
+    >>> looks(10, 4, dense=3)
+    array([ 1,  2,  3,  4,  8, 10])
     """
-    return np.append(np.arange(stride, n, stride), n)
+    at = np.arange(1, n + 1)
+    return np.asarray(at[(at <= dense) | (at % stride == 0) | (at == n)])
 
 
 def cumulative(cells: ArrayLike, shape: tuple[int, ...], at: Ints) -> Ints:
