@@ -86,7 +86,7 @@ class Evidence:
 
     n: int
     estimate: float | None  # biased outward at a stopping time: show the interval
-    interval: Interval | None  # None: no constant effect fits all that was seen; it moved
+    interval: Interval | None  # None: no effect fits all that was seen
     log_e: float
     alpha: float
     guarantee: Guarantee = Guarantee.EXACT

@@ -122,8 +122,8 @@ def evidence(epochs: Sequence[Epoch], effect: float, side: Side, *, alpha: float
 def confidence(epochs: Sequence[Epoch], *, alpha: float) -> Interval | None:
     """The confidence sequence now: {effect: neither side rejects at alpha / 2}.
 
-    P(it ever misses the effect) <= alpha over all looks together. `None` when no constant effect
-    fits: it moved. Only the hull is given where evidence need not be monotone.
+    P(it ever misses the effect) <= alpha over all looks together. `None` when no effect fits: it
+    moved, or an assumption is broken. Only the hull is given where evidence need not be monotone.
 
     >>> from evidence.bets import BoundedMean
     >>> coin = BoundedMean((0.0, 1.0), sigma0=0.5)
@@ -139,7 +139,9 @@ def confidence(epochs: Sequence[Epoch], *, alpha: float) -> Interval | None:
 def bound(epochs: Sequence[Epoch], side: Side, *, alpha: float, account: Account = log_e) -> float:
     """The furthest effect that `side` does not reject: a lower bound for ABOVE, upper for BELOW.
 
-    One-sided at level `alpha` under a look at any time. Rounded outward by 1e-9 of the range.
+    One-sided at level `alpha` under a look at any time. Rounded outward by 1e-9 of the range. Where
+    every possible effect is rejected, the bound lies beyond them all, at infinity: the data break
+    an assumption.
 
     Args:
         account: `log_e`, or `log_e_late` for a bound that belongs to `harm`.
@@ -164,7 +166,7 @@ def bound(epochs: Sequence[Epoch], side: Side, *, alpha: float, account: Account
     if excess(near) >= 0:  # the effect moved between epochs; look beyond the estimate
         near, end = far, near
     if excess(near) >= 0:
-        return back(far)
+        return sign * math.inf
     if not all(epoch.statistic.monotone for epoch in epochs):
         near, end = _outermost(excess, near, end)
     if excess(end) < 0:
