@@ -40,7 +40,8 @@ class Detector:
         alpha: one false alarm per 1 / alpha windows at most, on average; in (0, 1).
 
     Raises:
-        InputError: effect not finite, alpha outside (0, 1), a state or cells of the wrong shape.
+        InputError: effect not finite, alpha outside (0, 1), a state that is negative or NaN, wrong
+            shapes.
 
     References:
         Shin, Ramdas & Rinaldo (2024), E-detectors, New England J. Stat. Data Sci. 2;
@@ -72,9 +73,10 @@ class Detector:
         shape = self.statistic.shape
         window = counts("cells", cells, shape)
         if state.shape[-1:] != START.shape:
-            raise InputError(
-                "state", state.shape, f"must have a shape that ends with {START.shape}"
-            )
+            rule = f"must have a shape that ends with {START.shape}"
+            raise InputError("state", state.shape, rule)
+        if not (state >= 0).all():
+            raise InputError("state", state.min().item(), "must not be negative")
         wealth = self.statistic.log_wealth(window, self.effect, self.side)
         happened = np.asarray(window.any(axis=tuple(range(-len(shape), 0))))[..., None]
         return np.where(happened, np.logaddexp(0.0, state + wealth), state)

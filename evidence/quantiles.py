@@ -193,10 +193,11 @@ def log_e_slower(
     """
     if not cells or len(cells) != len(pis):
         raise InputError("pis", len(pis), f"must be one for each of {len(cells)} epochs")
-    beyond = [exceedances(each, edges, thresholds)[..., 1] for each in cells]
+    shape = (2, len(_edges(edges)) + 1)
+    arms = [exceedances(counts("cells", each, shape), edges, thresholds) for each in cells]
     epochs = [
-        Epoch(EventShare(pi), np.moveaxis(arms, -2, -1))
-        for pi, arms in zip(pis, beyond, strict=True)
+        Epoch(EventShare(pi), np.moveaxis(each[..., 1], -2, -1))  # thresholds, then arms
+        for pi, each in zip(pis, arms, strict=True)
     ]
     return average(log_e(epochs, positive("ratio", ratio), Side.ABOVE))
 

@@ -236,6 +236,14 @@ def test_a_slower_tail_is_found_where_the_median_is_the_same():
     assert mirrored < 0
 
 
+def test_an_empty_epoch_changes_nothing():
+    arms = [[9_000, 1_000], [8_800, 1_200]]
+
+    with_empty = log_e_slower([Cells(arms), Cells()], [0.5, 0.1], [9.0], [9.0])
+
+    assert with_empty == log_e_slower([arms], [0.5], [9.0], [9.0])
+
+
 def test_a_tolerated_ratio_is_tolerated():
     arms = [[9_000, 1_000], [8_800, 1_200]]
 
@@ -281,6 +289,8 @@ ONE = [1, 1, 1, 1, 1]
         ("edges", lambda: frozen_threshold([0, 0, 0, 0, 9], EDGES, 0.5)),
         ("pis", lambda: log_e_slower([], [], EDGES, [2.0])),
         ("pis", lambda: log_e_slower([[ONE, ONE]], [0.5, 0.5], EDGES, [2.0])),
+        ("cells", lambda: log_e_slower([ONE], [0.5], EDGES, [2.0])),
+        ("cells", lambda: log_e_slower([[ONE, ONE, ONE]], [0.5], EDGES, [2.0])),
         ("pi", lambda: log_e_slower([[ONE, ONE]], [1.0], EDGES, [2.0])),
         ("ratio", lambda: log_e_slower([[ONE, ONE]], [0.5], EDGES, [2.0], ratio=0.0)),
         ("thresholds", lambda: log_e_slower([[ONE, ONE]], [0.5], EDGES, [])),
