@@ -150,8 +150,7 @@ def krippendorff_alpha(
         return None
     if given.ndim != 3 or given.shape[1] != given.shape[2]:
         raise InputError("found", given.shape, "must have the shape (raters - 1, k, k)")
-    opinions_less_one = np.arange(1, len(given) + 1)
-    coincidences = np.tensordot(1 / opinions_less_one, given, axes=1)
+    coincidences = np.tensordot(1 / np.arange(1, len(given) + 1), given, axes=1)
     alphas, defined = _alphas(coincidences[None], scale, values)
     return alphas.item() if defined.item() else None
 

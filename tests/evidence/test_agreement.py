@@ -220,6 +220,11 @@ def test_a_sample_of_one_category_counts_as_worst_for_either_end():
     assert (found.estimate, found.interval.lower, found.interval.upper) == (1, -np.inf, 1)
 
 
+def test_one_unit_is_no_sample_to_draw_from():
+    assert alpha([[1, 1]], Scale.NOMINAL) == 0
+    assert krippendorff_interval([[1, 1]], scale=Scale.NOMINAL, alpha=0.05, seed=1) is None
+
+
 def test_fleiss_kappa_of_the_textbook_table():
     assert fleiss_kappa(FLEISS) == pytest.approx(0.2099, abs=5e-5)
 

@@ -265,6 +265,14 @@ def test_a_divisor_is_clear_of_zero_at_ten_standard_errors():
     assert asked_at(5 * se).need == pytest.approx(4 * 2000, abs=1)
 
 
+def test_one_divisor_near_zero_is_enough_to_wait():
+    clear = Moments.of(drawn(1, 2000, 2))
+    near = Moments.of(drawn(2, 2000, 2) - (0, 8))
+
+    for arms in ((clear, near), (near, clear)):
+        assert isinstance(ratio_difference(*arms, Question(effect=0.0)), NotYet)
+
+
 @EVERY
 def test_an_arm_without_spread_has_no_verdict(metric):
     width, none = METRICS[metric]

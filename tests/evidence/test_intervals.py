@@ -91,10 +91,12 @@ def test_wilson_is_that_of_scipy(arm, alpha):
     assert ends(wilson(*arm, alpha=alpha)) == pytest.approx(tuple(expected), abs=1e-12)
 
 
-def test_wilson_holds_its_ends_at_none_and_all():
-    assert wilson(0, 10, alpha=0.05).interval.lower == 0
-    assert wilson(10, 10, alpha=0.05).interval.upper == 1
-    assert wilson(0, 10, alpha=0.05).interval.upper == pytest.approx(0.2775, abs=5e-5)
+@given(st.integers(1, 10**6), ALPHAS)
+def test_wilson_ends_exactly_at_none_and_all(n, alpha):
+    none, every = wilson(0, n, alpha=alpha), wilson(n, n, alpha=alpha)
+
+    assert none.interval.lower == 0 < none.interval.upper
+    assert every.interval.upper == 1 > every.interval.lower
 
 
 @given(ARMS, ARMS, ALPHAS)
