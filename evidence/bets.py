@@ -10,6 +10,7 @@ Every other statistic (differences, ratios, pairs, audits) says which outcome to
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -100,9 +101,13 @@ class Plan:
         positive("n_star", self.n_star)
         open_unit("alpha", self.alpha)
 
+    @cached_property
+    def _standard(self) -> Floats:
+        return np.exp2(OFFSETS) * rho(self.alpha, self.n_star)
+
     def stakes(self, sigma0: float) -> Floats:
         """Unclipped bets 2^o rho(alpha, n*) / sigma0 for outcomes of spread `sigma0`, (29,)."""
-        return np.exp2(OFFSETS) * rho(self.alpha, self.n_star) / positive("sigma0", sigma0)
+        return self._standard / sigma0
 
 
 DEFAULT_PLAN = Plan()

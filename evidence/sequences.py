@@ -18,7 +18,7 @@ from evidence.domain import Floats, InputError, open_unit
 from evidence.results import LOG_LIMIT, Evidence, Interval, Side
 
 _FURTHEST = math.log(1e6)  # ratios are searched between 1e-6 and 1e6; beyond: 0, or infinite
-_SCANNED = np.sinh(np.linspace(0, 8, 101)) / np.sinh(8)  # where evidence need not be monotone
+_SCANNED = np.sinh(np.linspace(0, 8, 51)) / np.sinh(8)  # where evidence need not be monotone
 
 
 @dataclass(frozen=True)
@@ -237,8 +237,11 @@ def _log(ratio: float) -> float:
 
 
 def _outermost(excess: Callable[[float], float], near: float, end: float) -> tuple[float, float]:
-    """The last scanned point towards `end` that is not rejected, and the one after it."""
-    grid = near + (end - near) * _SCANNED
-    kept = [i for i, at in enumerate(grid) if excess(at) < 0]
-    last = max(kept)
-    return float(grid[last]), float(grid[min(last + 1, len(grid) - 1)])
+    """The scanned point furthest towards `end` that is not rejected, and the one beyond it."""
+    grid = (near + (end - near) * _SCANNED).tolist()
+    beyond = grid[-1]
+    for at in reversed(grid[1:]):
+        if excess(at) < 0:
+            return at, beyond
+        beyond = at
+    return near, beyond
