@@ -6,8 +6,9 @@ statistic wants a centre or a spread it gets the true one, which a day of traffi
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from evidence.bets import DEFAULT_PLAN, BoundedMean, Plan
 from evidence.buckets import Levels
 from evidence.domain import Floats, Ints
 from evidence.effects import Arms, Difference
+from evidence.moments import Moments
 from evidence.paired import Pair, Pairs
 from evidence.ramps import enrolment
 
@@ -150,6 +152,16 @@ class Traffic:
         return Arms(
             levels=metric.levels, pi=self.pi, centre=metric.mean(), sd=metric.sd(), plan=plan
         )
+
+
+def moments(units: Units, at: Ints) -> Iterator[tuple[Moments, Moments]]:
+    """What an asymptotic test knows of champion and challenger at each look, block by block."""
+    champion = challenger = Moments()
+    for start, end in pairwise([0, *at.tolist()]):
+        lane, outcome = units.challenger[start:end], units.outcome[start:end]
+        champion += Moments.of(outcome[~lane])
+        challenger += Moments.of(outcome[lane])
+        yield champion, challenger
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def cumulative(cells: ArrayLike, shape: tuple[int, ...], at: Ints) -> Ints:
     """
     size = math.prod(shape)
     index = np.asarray(cells)[: at[-1]]
-    seen = np.searchsorted(at, np.arange(1, len(index) + 1))
+    seen = np.repeat(np.arange(len(at)), np.diff(at, prepend=0))[: len(index)]
     flat = np.bincount(seen * size + index, minlength=len(at) * size)
     return flat.reshape(len(at), size).cumsum(axis=0).reshape(len(at), *shape)
 

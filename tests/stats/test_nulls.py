@@ -21,10 +21,12 @@ from benchmarks.simulation import (
     says,
     simulate,
 )
+from evidence.asymptotic import difference, ratio_of_means
 from evidence.bets import BoundedMean
 from evidence.effects import Arms, Difference, Ratio
+from evidence.normal import Question
 from evidence.paired import Pair, PairedDifference, PairedRatio
-from evidence.results import Side
+from evidence.results import Evidence, NotYet, Side
 from evidence.risks import EventShare, OneArmShare
 from evidence.sequences import Epoch, log_e_late
 from evidence.shares import log_e_share, log_e_split
@@ -243,6 +245,26 @@ def test_a_share_at_its_ceiling_is_on_neither_side(ceiling, replicates):
         )
 
     hold(rates(path, replicates))
+
+
+@pytest.mark.parametrize("pi", [0.5, 0.1])
+@pytest.mark.parametrize("metric", [ErrorRate(0.1), LATENCY], ids=["errors", "latency"])
+def test_behind_its_gate_the_asymptotic_sequence_holds_too(metric, pi, replicates):
+    traffic, at = Traffic(metric, pi, 60_000), looks(60_000, 1_000)
+    compares = {difference: Question(effect=0.0), ratio_of_means: Question(effect=1.0)}
+
+    def path(rng):
+        seen = list(scenarios.moments(traffic.units(rng), at))
+        return {
+            compare.__name__: any(rejected(compare(*arms, question)) for arms in seen)
+            for compare, question in compares.items()
+        }
+
+    hold(rates(path, replicates))
+
+
+def rejected(found: Evidence | NotYet) -> bool:
+    return isinstance(found, Evidence) and found.rejects
 
 
 # What the same bar says of others. It must see them, or it sees nothing.
