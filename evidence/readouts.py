@@ -85,17 +85,17 @@ class Audits:
         shapes = {column.shape for column in columns if column.ndim}
         if len(shapes) > 1:
             raise InputError("audited", sorted(shapes), "must be as many as the other arguments")
-        pi, sampled, wrong, h = np.broadcast_arrays(*columns)
-        audited = sampled != 0
-        _within("pi", pi, (pi > 0) & (pi <= 1), "must be above 0 and at most 1")
+        p, sampled, verdict, h = np.broadcast_arrays(*columns)
+        seen = sampled != 0
+        _within("pi", p, (p > 0) & (p <= 1), "must be above 0 and at most 1")
+        _within("pi", p, seen | (p < 1), "must be below 1 where nobody audited")
         _within("predicted", h, (h >= 0) & (h <= 1), "must lie in [0, 1]")
-        _within("pi", pi, audited | (pi < 1), "must be below 1 where nobody audited")
-        e, w = wrong[audited], 1 / pi[audited]
+        e, w = verdict[seen], 1 / p[seen]
         _within("wrong", e, (e == 0) | (e == 1), "must be 0 or 1 where audited")
-        z = np.stack([np.ones_like(e), e, h[audited]])
+        z = np.stack([np.ones_like(e), e, h[seen]])
         count = int(e.sum())
         return cls(
-            units=pi.size,
+            units=p.size,
             predicted=float(h.sum()),
             right=len(e) - count,
             wrong=count,
