@@ -86,7 +86,8 @@ class Audits:
         if len(shapes) > 1:
             raise InputError("audited", sorted(shapes), "must be as many as the other arguments")
         p, sampled, verdict, h = np.broadcast_arrays(*columns)
-        seen = sampled != 0
+        _within("audited", sampled, (sampled == 0) | (sampled == 1), "must be true or false")
+        seen = sampled == 1
         _within("pi", p, (p > 0) & (p <= 1), "must be above 0 and at most 1")
         _within("pi", p, seen | (p < 1), "must be below 1 where nobody audited")
         _within("predicted", h, (h >= 0) & (h <= 1), "must lie in [0, 1]")

@@ -287,6 +287,7 @@ GOOD = {"pi": [0.5, 1.0], "audited": [False, True], "wrong": [math.nan, 1], "pre
         ("predicted", [0.0, 1.1]),
         ("predicted", [math.nan, 1.0]),
         ("audited", [True, True, True]),
+        ("audited", [math.nan, 1.0]),
     ],
 )
 def test_units_outside_their_domain_are_refused_by_name(argument, value):
