@@ -5,9 +5,8 @@ back too. Verdicts come from the e-values of all looks at once; `replayed` asks 
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,18 +49,16 @@ class Guardrail:
     statistics: tuple[Statistic, ...]
     fair: float
 
-    def log_e(self, counts: list[Ints], side: Side, account: Account = log_e) -> Floats:
-        """Log e-values at every look of all epochs, in the shape of the leading axes."""
+    def harm(self, counts: list[Ints]) -> Floats:
+        """Log E_harm at every look of all epochs, in the shape of the leading axes."""
+        return self._log_e(counts, self.question.harm, log_e_late)
+
+    def safe(self, counts: list[Ints]) -> Floats:
+        return self._log_e(counts, self.question.harm.other, log_e)
+
+    def _log_e(self, counts: list[Ints], side: Side, account: Account) -> Floats:
         epochs = growing(self.statistics, counts)
         return np.concatenate([account(each, self.question.limit, side) for each in epochs])
-
-    @property
-    def harm(self) -> Callable[[list[Ints]], Floats]:
-        return partial(self.log_e, side=self.question.harm, account=log_e_late)
-
-    @property
-    def safe(self) -> Callable[[list[Ints]], Floats]:
-        return partial(self.log_e, side=self.question.harm.other)
 
 
 _PAIRS = Pairs(sigma0=math.sqrt(DISAGREE), plan=Plan(n_star=UNITS))
