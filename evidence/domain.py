@@ -40,10 +40,10 @@ def counts(argument: str, value: ArrayLike, shape: tuple[int, ...]) -> Ints:
     np.int64(6)
     """
     given = np.asarray(value)
-    if given.dtype.kind not in "iu":
-        raise InputError(argument, given.dtype.name, "must be integers")
     if given.shape == (0,):  # the empty element: nothing happened in any cell
         return np.zeros(shape, dtype=np.int64)
+    if given.dtype.kind not in "iu":
+        raise InputError(argument, given.dtype.name, "must be integers")
     if given.shape[len(given.shape) - len(shape) :] != shape:
         raise InputError(argument, given.shape, f"must have a shape that ends with {shape}")
     if given.size and given.min() < 0:

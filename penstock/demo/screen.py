@@ -10,12 +10,15 @@ from typing import Protocol
 
 import msgspec
 
+from evidence.shares import share_interval
 from penstock.cli.output import escaped
 from penstock.demo.figures import Figures
 from penstock.demo.summary import LIVE, SHADOW
 
 LINE_S = 5.0
 """When piped, the least time between two lines of figures."""
+ALPHA = 0.05
+"""The chance that the interval of the disagreement ever misses it, over all looks together."""
 HEADS = ("answers", "errors", "labelled", "right", "wrong", "of 1,000")
 
 
@@ -126,8 +129,7 @@ def board(view: View) -> Iterator[str]:
             f"{version + ' ' + role:<12}{now['answered']:>10,}{now['errors']:>10,}"
             f"{now['labelled']:>10,}{now['right']:>10,}{now['wrong']:>10,}{wrong:>10}"
         )
-    shadow = figures.of(*SHADOW).now
-    yield f"{'pairs':<12}{shadow['paired']:>10,}   in disagreement {shadow['disagreed']:,}"
+    yield f"{'pairs':<12}{disagreement(figures)}"
     asked = figures.assigned
     yield (
         f"{'assigned':<12}{asked['assigned']:>10,}   answered {asked['answered']:,}"
@@ -150,6 +152,20 @@ def line(view: View) -> str:
         f" | labelled {live['labelled']:,}, wrong v1 {live['wrong']:,} v2 {shadow['wrong']:,}"
         f" | frozen {figures.of(*LIVE).frozen['answered']:,}"
         f" | rejected {sum(figures.rejected.values()):,}"
+    )
+
+
+def disagreement(figures: Figures) -> str:
+    """How often the two versions disagree, and what that says of all requests to come.
+
+    The interval holds under a look at every event, so this screen may be watched all day.
+    """
+    pairs = figures.of(*SHADOW).now
+    disagreed, n = pairs["disagreed"], pairs["paired"]
+    share = share_interval(disagreed, n, alpha=ALPHA)
+    return (
+        f"{n:>10,}   in disagreement {disagreed:,}: {share.lower:.1%} to {share.upper:.1%}"
+        f" ({1 - ALPHA:.0%}, however often you look)"
     )
 
 

@@ -9,7 +9,7 @@ from penstock.demo.figures import Figures, Looker
 from penstock.demo.folder import Folder, Story
 from penstock.demo.journal import Reader
 from penstock.demo.running import Notes, Patience, StoppedError
-from penstock.demo.screen import Screen, View, frozen
+from penstock.demo.screen import Screen, View, disagreement, frozen
 from penstock.installation import Installation
 from streams.errors import ConfigError
 
@@ -97,8 +97,11 @@ class _Teller:
             if time.monotonic() > deadline_s:
                 break
         self._screen.rest()
-        for line in ("", *found.lines(), f"frozen by now: {frozen(self._looker.look())}", ""):
+        now = self._looker.look()
+        for line in ("", *found.lines(), f"frozen by now: {frozen(now)}"):
             self._screen.say(line)
+        self._screen.say(f"pairs by now:  {disagreement(now)}")
+        self._screen.say("")
         return found.agrees
 
     def stay(self) -> None:

@@ -19,6 +19,13 @@ def test_the_examples_of_a_module_say_what_comes_out(name):
     assert found.failed == 0
 
 
+def test_the_figures_on_the_page_for_practitioners_come_out():
+    found = doctest.testfile(str(ROOT / "docs" / "statistics.md"), module_relative=False)
+
+    assert found.attempted > 10
+    assert found.failed == 0
+
+
 def public(path: Path):
     """(name, docstring, node) of each public function and class at the top of a file."""
     for node in ast.parse(path.read_text()).body:
