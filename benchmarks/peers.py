@@ -1,19 +1,17 @@
-"""How other projects decide, written again from their sources, to be measured on the same traffic.
+"""Tests that other projects read again and again, written again from their sources.
 
-The tests read two arms at every look and answer with one truth value per look; the controllers
-read a canary check by check and answer with when they rolled back or promoted. Each docstring names
-the project, the file that holds the rule, and the settings that the project's documents show.
+Each answers with one truth value per look, and its docstring names where the rule stands.
 """
 
-import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Protocol
 
 import numpy as np
 from scipy.stats import norm
 
 from benchmarks.scenarios import Units
 from benchmarks.simulation import Bools
+from evidence.audited import Audit
 from evidence.bets import rho
 from evidence.domain import Floats, Ints
 from evidence.results import Side
@@ -45,6 +43,10 @@ class Seen:
         """Sum of the outcomes of each arm."""
         return np.nan_to_num(self.mean) * self.n
 
+    def at(self, few: Ints) -> "Seen":
+        """Only some of the looks."""
+        return Seen(self.n[few], self.mean[few], self.variance[few])
+
     def difference(self) -> tuple[Floats, Floats]:
         """Challenger minus champion, and its variance."""
         return self.mean[:, 1] - self.mean[:, 0], (self.variance / self.n).sum(axis=1)
@@ -55,6 +57,14 @@ class Seen:
         of_champion, of_challenger = (self.variance / self.n).T
         ratio = challenger / champion
         return ratio - 1, (of_challenger + ratio**2 * of_champion) / champion**2
+
+
+class Test(Protocol):
+    """A test that is read at every look: against an effect, in one direction or (`None`) both."""
+
+    def __call__(
+        self, seen: Seen, effect: float, side: Side | None, *, relative: bool = False
+    ) -> Bools: ...
 
 
 def z_test(
@@ -92,18 +102,24 @@ def asymptotic(
     Waudby-Smith et al. (2024), arXiv 2103.06476v7. Of the absolute difference, or of the relative
     lift with the delta method's variance, as both are offered.
     """
-    n = seen.n.sum(axis=1)
-    v = n * rho(alpha if side is None else 2 * alpha, n_star) ** 2
-    ratio = np.sqrt(v + 1) / alpha
-    log = np.log(ratio) if side is None else np.log1p(ratio / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         estimate, variance = seen.lift() if relative else seen.difference()
-        half = np.sqrt(variance * 2 * (v + 1) / v * log)
+        half = np.sqrt(variance) * _reach(seen.n.sum(axis=1), side, alpha=alpha, n_star=n_star)
     half[seen.n.min(axis=1) < 100] = np.inf
     found = np.abs(estimate - effect) > half
     if side is not None:
         found &= (estimate > effect) == (side is Side.ABOVE)
     return np.asarray(found)
+
+
+def _reach(n: Floats, side: Side | None, *, alpha: float, n_star: float) -> Floats:
+    """Half-width of an asymptotic confidence sequence, in standard errors."""
+    v = n * rho(alpha if side is None else 2 * alpha, n_star) ** 2
+    ratio = np.sqrt(v + 1) / alpha
+    found: Floats = np.sqrt(
+        2 * (v + 1) / v * (np.log(ratio) if side is None else np.log1p(ratio / 2))
+    )
+    return found
 
 
 def growthbook(
@@ -139,119 +155,23 @@ def mcnemar(challenger_wrong: Ints, champion_wrong: Ints, side: Side | None) -> 
     return np.asarray((z if side is Side.ABOVE else -z) > norm.ppf(0.95))
 
 
-class Decided(NamedTuple):
-    """Units of both arms that had come when a controller decided; one of the two is None."""
-
-    harm: int | None
-    safe: int | None
-
-
-@dataclass(frozen=True)
-class Checks:
-    """A canary judged check by check against a fixed limit, with a budget of failed checks.
-
-    Args:
-        requests: of the canary, between two checks.
-        limit: the error rate above which a check fails.
-        failed: the number of failed checks, in all, that rolls back.
-        passed: the number of passed checks that promotes; `None` if only `count` does.
-        count: the number of checks that promotes, failed ones included; `None` if only `passed`.
-    """
-
-    requests: int
-    limit: float
-    failed: int
-    passed: int | None = None
-    count: int | None = None
-
-    def __call__(self, units: Units) -> Decided:
-        canary = np.flatnonzero(units.challenger)
-        checks = len(canary) // self.requests
-        if not checks:
-            return Decided(None, None)
-        whole = canary[: checks * self.requests].reshape(checks, self.requests)
-        bad = units.outcome[whole].mean(axis=1) > self.limit + 1e-12
-        back = bad.cumsum() >= self.failed
-        on = np.arange(1, checks + 1) >= (self.count or math.inf)
-        if self.passed is not None:
-            on |= (~bad).cumsum() >= self.passed
-        at = whole[:, -1] + 1
-        if back.any() and (not on.any() or back.argmax() <= on.argmax()):
-            return Decided(int(at[back.argmax()]), None)
-        return Decided(None, int(at[on.argmax()]) if on.any() else None)
+def paired_z(b: Ints, c: Ints, pairs: Ints, margin: float, side: Side) -> Bools:
+    """McNemar's test of a margin: z of the mean of (b - c) / n with its sample variance."""
+    mean = (b - c) / pairs
+    variance = ((b + c) / pairs - mean**2) / pairs
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = (mean - margin) / np.sqrt(variance)
+    return np.asarray(((z if side is Side.ABOVE else -z) > norm.ppf(0.95)) & (b + c >= 10))
 
 
-def flagger(limit: float, requests: int) -> Checks:
-    """Flagger: point estimates against a threshold, failed checks added up and never forgotten.
-
-    pkg/controller/scheduler.go (`advanceCanary`: a failed check holds the weight and adds one to
-    FailedChecks; at `threshold` of them it rolls back) and scheduler_metrics.go
-    (`runBuiltinMetricChecks`: fails when the value is beyond the threshold). Settings of its
-    documents: threshold 5, stepWeight 5 up to maxWeight 50, so ten passed checks promote.
-    """
-    return Checks(requests, limit, failed=5, passed=10)
-
-
-def argo(limit: float, requests: int) -> Checks:
-    """Argo Rollouts: measurements against a condition, `failureLimit` of them may fail.
-
-    analysis/analysis.go (`assessMetricStatus`: Failed once failed > failureLimit; Successful once
-    `count` measurements were taken). Settings of its documents: failureLimit 3, count 10.
-    """
-    return Checks(requests, limit, failed=4, count=10)
-
-
-@dataclass(frozen=True)
-class Kayenta:
-    """Kayenta's judge: a Mann-Whitney interval over time buckets, 98 % and 0.25 fixed in the code.
-
-        harm when  lower end of the 98 % interval of the shift > 0.25 |Hodges-Lehmann estimate|
-
-    kayenta-judge/src/main/scala/com/netflix/kayenta/judge/NetflixACAJudge.scala (confLevel 0.98,
-    tolerance 0.25) and classifiers/metric/MannWhitneyClassifier.scala. The value of a bucket is
-    the mean outcome of an arm in it; the judge runs at each look on all buckets so far, and a
-    canary that no look failed is promoted after the last. The interval is that of R's wilcox.test
-    by normal approximation.
-
-    Args:
-        units: of both arms in one bucket.
-        buckets: in all.
-        looks: how often the judge runs, evenly spaced.
-        higher_is_worse: the direction of the metric.
-    """
-
-    units: int
-    buckets: int = 60
-    looks: int = 5
-    higher_is_worse: bool = True
-
-    def __call__(self, units: Units) -> Decided:
-        buckets = min(self.buckets, len(units.outcome) // self.units)
-        if buckets < self.looks:
-            return Decided(None, None)
-        outcome = units.outcome[: buckets * self.units].reshape(buckets, self.units)
-        canary = units.challenger[: buckets * self.units].reshape(buckets, self.units)
-        experiment, control = (_means(outcome, arm) for arm in (canary, ~canary))
-        for look in np.linspace(buckets / self.looks, buckets, self.looks).astype(int):
-            if self._fails(experiment[:look], control[:look]):
-                return Decided(int(look) * self.units, None)
-        return Decided(None, buckets * self.units)
-
-    def _fails(self, experiment: Floats, control: Floats) -> bool:
-        x, y = (each[~np.isnan(each)] for each in (experiment, control))
-        if not (len(x) and len(y)) or len(np.unique(np.concatenate([x, y]))) == 1:
-            return False
-        shifts = np.sort(np.subtract.outer(x, y).ravel())
-        if not self.higher_is_worse:
-            shifts = -shifts[::-1]
-        pairs = len(shifts)
-        spread = math.sqrt(pairs * (len(x) + len(y) + 1) / 12)
-        below = max(0, math.floor(pairs / 2 - norm.ppf(0.99) * spread))
-        return bool(shifts[below] > 0.25 * abs(np.median(shifts)))
-
-
-def _means(outcome: Floats, arm: Bools) -> Floats:
-    """Mean outcome of an arm in each bucket; NaN where it has no units."""
-    with np.errstate(invalid="ignore"):
-        found: Floats = (outcome * arm).sum(axis=1) / arm.sum(axis=1)
-    return found
+def weighted_mean(
+    stratum: Ints, became: Ints, ladder: tuple[float, ...], at: Ints, ceiling: float, side: Side
+) -> Bools:
+    """AsympCS of an audited mean: losses weighted by 1 / pi, from 100 labels on, n* = 5000."""
+    weighted = (became == Audit.WRONG) / np.array(ladder)[stratum]
+    labels = (became != Audit.NONE).cumsum()[at - 1]
+    mean = weighted.cumsum()[at - 1] / at
+    variance = (weighted**2).cumsum()[at - 1] / at - mean**2
+    half = np.sqrt(variance / at) * _reach(at.astype(float), side, alpha=0.05, n_star=5_000)
+    gap = mean - ceiling if side is Side.ABOVE else ceiling - mean
+    return np.asarray((gap > half) & (labels >= 100))

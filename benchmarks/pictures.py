@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from benchmarks.peers import Seen, z_test
-from benchmarks.scenarios import ErrorRate, Traffic
+from benchmarks.metrics import ErrorRate
+from benchmarks.scenarios import Traffic
 from benchmarks.simulation import simulate
 from evidence.bets import Plan, mixed
 from evidence.domain import Floats, Ints

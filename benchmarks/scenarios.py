@@ -9,23 +9,20 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
 
-from benchmarks.simulation import Bools, cumulative
+from benchmarks.metrics import ErrorRate, Metric, Rng
+from benchmarks.simulation import Bools, cumulative, looks
 from evidence import audited, paired
 from evidence.audited import Audit, AuditedMean
 from evidence.bets import DEFAULT_PLAN, BoundedMean, Plan
-from evidence.buckets import Levels
 from evidence.domain import Floats, Ints
-from evidence.effects import Arms, Difference
+from evidence.effects import Arms
 from evidence.moments import Moments
 from evidence.paired import Pair, Pairs
 from evidence.ramps import enrolment
-
-Rng = np.random.Generator
 
 
 class Units(NamedTuple):
@@ -33,99 +30,6 @@ class Units(NamedTuple):
 
     challenger: Bools
     outcome: Floats
-
-
-class Metric(Protocol):
-    """One outcome a unit, and what an owner knows of it beforehand."""
-
-    @property
-    def levels(self) -> tuple[float, ...]:
-        """The outcomes that the product counts."""
-
-    def draw(self, rng: Rng, effects: Floats) -> Floats:
-        """The raw outcome of each unit, under an effect of its own."""
-
-    def index(self, rng: Rng, outcomes: Floats) -> Ints:
-        """The level at which each is counted."""
-
-    def mean(self, effect: float = 1.0) -> float:
-        """True mean of the counted outcome."""
-
-    def sd(self) -> float:
-        """Its true standard deviation in the champion."""
-
-
-@dataclass(frozen=True)
-class ErrorRate:
-    """0 or 1; the rate may move in a line from `p` to `end` over the units."""
-
-    p: float
-    end: float | None = None
-    levels = (0.0, 1.0)
-
-    def draw(self, rng: Rng, effects: Floats) -> Floats:
-        n = len(effects)
-        rates = np.linspace(self.p, self.p if self.end is None else self.end, n)
-        return (rng.random(n) < rates * effects).astype(float)
-
-    def index(self, rng: Rng, outcomes: Floats) -> Ints:  # noqa: ARG002 - nothing to round
-        return outcomes.astype(np.int64)
-
-    def mean(self, effect: float = 1.0) -> float:
-        return effect * (self.p if self.end is None else (self.p + self.end) / 2)
-
-    def sd(self) -> float:
-        return math.sqrt(self.mean() * (1 - self.mean()))
-
-
-@dataclass(frozen=True)
-class LogNormal:
-    """A heavy tail: `share` of the units have exp(N(mu, 1)), the others 0; counted up to `cap`.
-
-    An effect multiplies the share where not all units have a value, else the value.
-    """
-
-    share: float
-    mu: float
-    cap: float
-    least: float
-
-    @property
-    def rounding(self) -> Levels:
-        return Levels(cap=self.cap, least=self.least)
-
-    @property
-    def levels(self) -> tuple[float, ...]:
-        return tuple(self.rounding.values.tolist())
-
-    def draw(self, rng: Rng, effects: Floats) -> Floats:
-        values = rng.lognormal(self.mu, 1.0, len(effects))
-        if self.share == 1:
-            return values * effects
-        return values * (rng.random(len(effects)) < self.share * effects)
-
-    def index(self, rng: Rng, outcomes: Floats) -> Ints:
-        return self.rounding.rounded(outcomes, rng.random(len(outcomes)))
-
-    def mean(self, effect: float = 1.0) -> float:
-        if self.share == 1:
-            return _capped(self.mu + math.log(effect), 1.0, self.cap)
-        return self.share * effect * _capped(self.mu, 1.0, self.cap)
-
-    def sd(self) -> float:
-        square = self.share * _capped(2 * self.mu, 2.0, self.cap**2)
-        return math.sqrt(square - self.mean() ** 2)
-
-
-def _capped(mu: float, sigma: float, cap: float) -> float:
-    """E min(X, cap) of a lognormal X."""
-    z = (math.log(cap) - mu) / sigma
-    body = math.exp(mu + sigma**2 / 2) * norm.cdf(z - sigma)
-    return float(body + cap * norm.sf(z))
-
-
-REVENUE = LogNormal(share=0.02, mu=1.0, cap=20.0, least=0.05)
-LATENCY = LogNormal(share=1.0, mu=0.0, cap=30.0, least=0.05)
 
 
 @dataclass(frozen=True)
@@ -173,7 +77,7 @@ class Ramp:
 
     shares: tuple[float, ...] = (0.01, 0.05, 0.25, 0.50)
     n: int = 20_000
-    metric: ErrorRate = ErrorRate(0.10, end=0.05)
+    metric = ErrorRate(0.10, end=0.05)
     effect: float = 1.0
 
     def units(self, rng: Rng) -> tuple[Units, Ints, Bools]:
@@ -184,12 +88,24 @@ class Ramp:
         outcome = self.metric.draw(rng, np.where(challenger, self.effect, 1.0))
         return Units(challenger, outcome), step, place >= np.append(0.0, share)[step]
 
-    def epochs(self) -> list[Difference]:
-        """One statistic a step, its probability from who is eligible."""
+    def arms(self) -> list[Arms]:
+        """What is frozen for each step; its probability comes from who is eligible."""
         steps = [(s,) for s in self.shares]
         pis = [enrolment(steps[:e], now, 0).pi for e, now in enumerate(steps)]
         centre, sd = self.metric.mean(), self.metric.sd()
-        return [Difference(Arms(pi=pi, centre=centre, sd=sd)) for pi in pis if pi is not None]
+        return [Arms(pi=pi, centre=centre, sd=sd) for pi in pis if pi is not None]
+
+    def counts(self, rng: Rng, stride: int = 20) -> tuple[Units, list[Ints], list[Ints]]:
+        """All units; the looks of each step, in units that had come; the counts compared there."""
+        units, step, eligible = self.units(rng)
+        cells = units.challenger * 2 + units.outcome.astype(np.int64)
+        came, counts = [], []
+        for now in range(len(self.shares)):
+            compared = np.flatnonzero(eligible & (step == now))
+            at = looks(len(compared), stride)
+            came.append(compared[at - 1] + 1)
+            counts.append(cumulative(cells[compared], (2, 2), at))
+        return units, came, counts
 
 
 @dataclass(frozen=True)
@@ -199,12 +115,25 @@ class Sticky:
     users: int = 1_000
     events: int = 20
     pi: float = 0.5
+    effect: float = 1.0
+    base = 0.05  # of the champion's events
 
     def draw(self, rng: Rng) -> tuple[Bools, Ints, Ints]:
         """(version of each user, user of each event as they come, whether the event went wrong)."""
-        risk = rng.beta(0.5, 4.5, self.users)  # mean 0.1, correlation within a user 1/6
+        challenger = rng.random(self.users) < self.pi
+        risk = self.base * 10 * rng.beta(0.25, 2.25, self.users)  # up to a half: effects have room
+        risk *= np.where(challenger, self.effect, 1.0)
         user = rng.permutation(np.repeat(np.arange(self.users), self.events))
-        return rng.random(self.users) < self.pi, user, (rng.random(len(user)) < risk[user]) * 1
+        return challenger, user, (rng.random(len(user)) < risk[user]) * 1
+
+    def user_arms(self) -> Arms:
+        """One value a user: the share of the events that went wrong."""
+        levels = tuple((np.arange(self.events + 1) / self.events).tolist())
+        return Arms(levels=levels, pi=self.pi, centre=self.base, sd=0.1)
+
+    def event_arms(self) -> Arms:
+        """One value an event, as if each had been assigned for itself."""
+        return Arms(pi=self.pi, centre=self.base, sd=math.sqrt(self.base * (1 - self.base)))
 
 
 @dataclass(frozen=True)

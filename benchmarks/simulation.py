@@ -4,7 +4,7 @@
     looks       the sizes n at which somebody reads the test
     cumulative  counts of every cell at every look, as the product's statistics take them
     first       the look at which a path first said so; None if it never did
-    simulate    many paths, each from its own seed, however many processes share the work
+    simulate    many paths, each from its own seed, however many workers share them
     Rate        how many paths said so, its standard error, and how many may
 
 >>> from evidence.bets import BoundedMean
@@ -21,10 +21,12 @@ True
 """
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from typing import TypeVar
 
 import numpy as np
@@ -139,19 +141,27 @@ def first(said: Bools, at: Ints) -> int | None:
 
 
 def simulate(
-    path: Path[T], replicates: int, *, seed: int | Sequence[int], processes: int = 1
+    path: Path[T],
+    replicates: int,
+    *,
+    seed: int | Sequence[int],
+    workers: Executor | None = None,
 ) -> list[T]:
     """What each of `replicates` paths found, each with a generator of its own.
 
-    The generators are spawned from the seed, so the answer hangs on neither the number of processes
-    nor their order. With several processes `path` must be picklable: a function of a
-    module, a `partial` of one, or a frozen dataclass with `__call__`.
+    The generators are spawned from the seed, so the answer hangs on neither the number of workers
+    nor their order. With workers `path` must be picklable: a function of a module, a `partial` of
+    one, or a frozen dataclass with `__call__`.
     """
     seeds = np.random.SeedSequence(seed).spawn(replicates)
-    if processes == 1:
-        return [_one(path, each) for each in seeds]
-    with ProcessPoolExecutor(processes) as pool:
-        return list(pool.map(partial(_one, path), seeds, chunksize=_CHUNK))
+    one = partial(_one, path)
+    return list(workers.map(one, seeds, chunksize=_CHUNK) if workers else map(one, seeds))
+
+
+def processes(count: int) -> Executor:
+    """Workers for `simulate`, of one thread each: more would only stand in each other's way."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when a worker imports numpy
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
 
 
 def _one(path: Path[T], seed: np.random.SeedSequence) -> T:

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.stats import norm
 
-from benchmarks.scenarios import ErrorRate, Rng, Shadow, Traffic
+from benchmarks.metrics import ErrorRate, Rng
+from benchmarks.scenarios import Shadow, Traffic
 from benchmarks.simulation import cumulative, first, looks, says
 from evidence.bets import Plan
 from evidence.domain import Ints
 from evidence.effects import Difference
 from evidence.paired import PairedDifference
-from evidence.planning import fixed_horizon, forecast, sd_paired
+from evidence.planning import fixed_horizon, forecast, sd_assigned, sd_paired
 from evidence.results import Side
 from evidence.risks import EventShare
 from evidence.sequences import Epoch
@@ -34,6 +36,10 @@ class Design(Protocol):
 
     @property
     def n80(self) -> int: ...
+
+    @property
+    def score_n80(self) -> int:
+        """The same for a test that takes its variance from the null."""
 
     def stops(self, rng: Rng, planned: float) -> int | None:
         """Units at the decision, with bets planned for `planned` times the right size."""
@@ -59,6 +65,12 @@ class AssignedRates:
     @property
     def n80(self) -> int:
         return fixed_horizon(self.challenger - self.champion, self.sd)
+
+    @property
+    def score_n80(self) -> int:
+        pooled = self.pi * self.challenger + (1 - self.pi) * self.champion
+        null = sd_assigned(math.sqrt(pooled * (1 - pooled)), pi=self.pi)
+        return _score(self.challenger - self.champion, null, self.sd)
 
     def stops(self, rng: Rng, planned: float) -> int | None:
         n, effect = HORIZON * self.n80, self.challenger / self.champion
@@ -87,8 +99,12 @@ class RareEvents:
 
     @property
     def n80(self) -> int:
-        sd = math.sqrt(self.share * (1 - self.share))
-        return fixed_horizon(abs(self.share - self.pi), sd)
+        return fixed_horizon(self.share - self.pi, math.sqrt(self.share * (1 - self.share)))
+
+    @property
+    def score_n80(self) -> int:
+        null, sd = (math.sqrt(p * (1 - p)) for p in (self.pi, self.share))
+        return _score(self.share - self.pi, null, sd)
 
     def stops(self, rng: Rng, planned: float) -> int | None:  # noqa: ARG002 - as said above
         at = _looks(self.n80)
@@ -112,6 +128,11 @@ class PairedLabels:
     @property
     def n80(self) -> int:
         return fixed_horizon(self.gain + self.margin, sd_paired(self.discordance, self.gain))
+
+    @property
+    def score_n80(self) -> int:
+        null, sd = (sd_paired(self.discordance, d) for d in (self.margin, self.gain))
+        return _score(self.gain + self.margin, null, sd)
 
     def stops(self, rng: Rng, planned: float) -> int | None:
         shadow = Shadow(self.discordance, worse=-self.gain, n=HORIZON * self.n80)
@@ -170,3 +191,9 @@ def _plan(distance: float, sd: float, planned: float) -> Plan:
 
 def _looks(n80: int) -> Ints:
     return looks(HORIZON * n80, max(1, n80 // 150))
+
+
+def _score(distance: float, null: float, sd: float) -> int:
+    """Fixed-horizon size at 80 % power of a test that takes `null` for the spread `sd`."""
+    alpha, power = norm.ppf(0.95), norm.ppf(0.8)
+    return math.ceil(((alpha * null + power * sd) / distance) ** 2)

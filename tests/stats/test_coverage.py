@@ -10,12 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from benchmarks.metrics import LATENCY, REVENUE, ErrorRate
 from benchmarks.scenarios import (
     FLOOR,
-    LATENCY,
-    REVENUE,
     RISK_WEIGHTED,
-    ErrorRate,
     Shadow,
     Swing,
     Traffic,

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks import peers, scenarios
-from benchmarks.scenarios import LATENCY, REVENUE, ErrorRate, Ramp, Shadow, Sticky, Traffic
+from benchmarks.metrics import LATENCY, REVENUE, ErrorRate
+from benchmarks.scenarios import Ramp, Shadow, Sticky, Traffic
 from benchmarks.simulation import (
     Rate,
     cumulative,
@@ -23,7 +24,7 @@ from benchmarks.simulation import (
 )
 from evidence.asymptotic import difference, ratio_of_means
 from evidence.bets import BoundedMean
-from evidence.effects import Arms, Difference, Ratio
+from evidence.effects import Difference, Ratio
 from evidence.normal import Question
 from evidence.paired import Pair, PairedDifference, PairedRatio
 from evidence.results import Evidence, NotYet, Side
@@ -135,23 +136,13 @@ def test_audits_do_not_miss_the_true_loss(name, replicates):
     hold(rates(path, replicates))
 
 
-def ramp_counts(ramp: Ramp, rng):
-    """Per step: its looks, and the counts of the units that may be compared there."""
-    units, step, eligible = ramp.units(rng)
-    cells = units.challenger * 2 + units.outcome.astype(int)
-    for now in range(len(ramp.shares)):
-        compared = cells[eligible & (step == now)]
-        at = looks(len(compared), 20)
-        yield at, cumulative(compared, (2, 2), at)
-
-
 def test_a_ramp_under_a_falling_base_rate_shows_no_effect(replicates):
     ramp = Ramp()
-    differences = ramp.epochs()
-    shares = [EventShare(each.arms.pi) for each in differences]
+    differences = [Difference(arms) for arms in ramp.arms()]
+    shares = [EventShare(arms.pi) for arms in ramp.arms()]
 
     def path(rng):
-        counts = [found for _, found in ramp_counts(ramp, rng)]
+        _, _, counts = ramp.counts(rng)
         told = {}
         for side in SIDES:
             told[f"difference {side}"] = any(
@@ -197,14 +188,13 @@ def test_events_whose_label_is_late_are_shared_as_others(replicates):
 
 def test_one_value_per_sticky_user_shows_no_effect(replicates):
     sticky = Sticky()
-    arms = Arms(levels=tuple((np.arange(21) / 20).tolist()), pi=sticky.pi, centre=0.1, sd=0.14)
     at = looks(sticky.users)
 
     def path(rng):
         challenger, user, wrong = sticky.draw(rng)
         share = np.bincount(user, weights=wrong, minlength=sticky.users).astype(int)
         counts = cumulative(challenger * 21 + share, (2, 21), at)
-        return both_sides("user", [Epoch(Difference(arms), counts)], 0.0, at)
+        return both_sides("user", [Epoch(Difference(sticky.user_arms()), counts)], 0.0, at)
 
     hold(rates(path, replicates))
 
@@ -305,12 +295,11 @@ def test_the_harness_sees_a_peeked_mcnemar_test(replicates):
 
 def test_the_harness_sees_events_counted_where_users_are_assigned(replicates):
     sticky = Sticky()
-    arms = Arms(pi=sticky.pi, centre=0.1, sd=0.3)
 
     def path(rng):
         challenger, user, wrong = sticky.draw(rng)
         counts = cumulative(challenger[user] * 2 + wrong, (2, 2), LOOKS)
-        told = both_sides("event", [Epoch(Difference(arms), counts)], 0.0)
+        told = both_sides("event", [Epoch(Difference(sticky.event_arms()), counts)], 0.0)
         return any(each is not None for each in told.values())
 
     exceeds(Rate.of(simulate(path, replicates, seed=4)), 0.10)
