@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from benchmarks.peers import Seen, z_test
 from benchmarks.metrics import ErrorRate
+from benchmarks.peers import Seen, z_test
 from benchmarks.scenarios import Traffic
 from benchmarks.simulation import simulate
 from evidence.bets import Plan, mixed
