@@ -24,7 +24,7 @@ from benchmarks.simulation import (
 )
 from evidence.asymptotic import difference, ratio_of_means
 from evidence.bets import BoundedMean
-from evidence.effects import Difference, Ratio
+from evidence.effects import Arms, Difference, Ratio
 from evidence.normal import Question
 from evidence.paired import Pair, PairedDifference, PairedRatio
 from evidence.results import Evidence, NotYet, Side
@@ -157,6 +157,20 @@ def test_a_ramp_under_a_falling_base_rate_shows_no_effect(replicates):
                 for epochs in growing(shares, [found[..., 1] for found in counts])
             )
         return told
+
+    hold(rates(path, replicates))
+
+
+@pytest.mark.parametrize("pi", [0.5, 0.05])
+def test_effects_do_not_follow_a_moving_base_rate_or_a_wrong_guess_of_it(pi, replicates):
+    traffic = Traffic(ErrorRate(0.02, end=0.2), pi, 20_000)
+    arms = Arms(pi=pi, centre=0.02, sd=0.14)
+
+    def path(rng):
+        counts = traffic.counts(rng, traffic.units(rng), LOOKS)
+        return both_sides("difference", [Epoch(Difference(arms), counts)], 0.0) | both_sides(
+            "ratio", [Epoch(Ratio(arms), counts)], 1.0
+        )
 
     hold(rates(path, replicates))
 
