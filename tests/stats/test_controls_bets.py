@@ -94,10 +94,11 @@ def test_harm_that_begins_late_is_found_by_the_mixture_over_its_beginning(replic
 
 
 def test_the_mixture_over_the_beginning_of_harm_costs_no_false_alarms(replicates):
-    epochs = [EventShare(pi=0.5)] * 4
+    """Ten epochs of 300 events, exactly at the margin."""
+    epochs = [EventShare(pi=0.5)] * 10
 
     def path(rng):
-        counts = [events(rng, 1.2) for _ in epochs]
+        counts = [events(rng, 1.2, 300) for _ in epochs]
         return (ever(epochs, counts, 1.2, Side.ABOVE, account=log_e_late),)
 
     (ours,) = rates(path, replicates, seed=122)
