@@ -18,11 +18,7 @@ from benchmarks import peers
 from benchmarks.controllers import Decided, Kayenta, argo, flagger
 from benchmarks.metrics import ErrorRate, Metric, Rng
 from benchmarks.peers import Seen
-from benchmarks.scenarios import (
-    Traffic,
-    Units,
-    moments,
-)
+from benchmarks.scenarios import Traffic, Units, moments
 from benchmarks.simulation import Bools, first, looks, says
 from evidence import asymptotic
 from evidence.domain import Ints
@@ -32,7 +28,7 @@ from evidence.results import Evidence, Side
 from evidence.risks import EventShare
 from evidence.sequences import Epoch
 
-# How methods are called in the tables; `error_rates` says what each is.
+# How methods are called in the tables; error_rates.md says what each is.
 DIFFERENCE = "**Penstock**, difference"
 EVENT_SHARE = "**Penstock**, event share"
 GATED = "**Penstock**, gated asymptotic"
@@ -137,11 +133,11 @@ class Assigned:
 
     @property
     def about(self) -> str:
-        margin, harmful = (f"{effect - 1:+.0%}" for effect in self.effects)
-        fixed = f" Fixed limits stand at {self.limit:.0%}." if self.limit else ""
+        fixed = f" Fixed limits stand at {100 * self.limit:g} %." if self.limit else ""
         return (
-            f"{self.horizon:,} units, {self.pi:.0%} with the challenger; "
-            f"margin {margin}, harmful version {harmful}.{fixed}"
+            f"{self.horizon:,} units, {100 * self.pi:g} % of them the challenger's. Its mean is "
+            f"{self.effects[0]:g} times the champion's at the margin, {self.effects[1]:g} times "
+            f"when harmful.{fixed}"
         )
 
     @property

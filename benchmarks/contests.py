@@ -57,7 +57,7 @@ class Ramped:
 
     key = "ramp"
     title = "Ramp 1, 5, 25, 50 %, while the base rate falls from 10 to 5 %"
-    about = "20,000 new users; margin +30 %, harmful version +60 %."
+    about = "20,000 new users. The margin is +30 %, the harmful version +60 %."
     null = World.SAME
 
     def decide(self, world: World, rng: Rng) -> dict[str, Decided]:
@@ -107,7 +107,7 @@ class Paired:
 
     key = "pairs"
     title = "Pairs in shadow, 6 % told apart"
-    about = "20,000 pairs; margin 1 point, harmful version 3 points worse."
+    about = "20,000 pairs. The margin is 1 point, the harmful version 3 points worse."
     null = World.SAME
 
     def decide(self, world: World, rng: Rng) -> dict[str, Decided]:
@@ -166,7 +166,7 @@ class Assignees:
     title = "Sticky users with 20 events each"
     about = (
         "1,000 users, half with the challenger; 5 % of the events fail, most of them those of a "
-        "few users. Margin +50 %, harmful version +100 %; times are events."
+        "few users. The margin is +50 %, the harmful version +100 %; units are events."
     )
     null = World.SAME
 

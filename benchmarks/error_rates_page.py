@@ -1,4 +1,4 @@
-"""docs/error-rates.md: the tables of `error_rates`, and how to read them."""
+"""docs/error-rates.md: the tables of `error_rates` in the words of error_rates.md."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
