@@ -14,6 +14,8 @@ from evidence.domain import InputError, finite, open_unit
 from evidence.results import Evidence, Interval, Side
 from evidence.sequences import Epoch, bound, estimate, log_e, log_e_late, units
 
+CONTRADICTION = "no effect explains the counts: the split or another assumption is broken"
+
 
 class Verdict(StrEnum):
     """The judge's closed set; `cancelled` is a person's."""
@@ -145,9 +147,9 @@ class Judgement:
 
     @property
     def interval(self) -> Interval | None:
-        """Between the bound of safe (at its level) and that of harm; `None`: the effect moved."""
-        assert self.safe.interval is not None
-        assert self.harm.interval is not None
+        """Between the bound of safe and that of harm, each at its level; `None`: nothing fits."""
+        if self.safe.interval is None or self.harm.interval is None:
+            return None
         return self.safe.interval.meet(self.harm.interval)
 
 
@@ -186,38 +188,14 @@ def judge(
     """
     if not periods or (len(periods) > 1 and not question.periodic):
         raise InputError("periods", len(periods), "must be one, or more of a periodic question")
-    harm, good = question.harm, question.harm.other
-    first = periods[0]
-    shares = [question.share(k) for k in range(1, len(periods) + 1)]
-    now = max(
-        float(log_e_late(epochs, question.limit, harm)) + math.log(share)
-        for epochs, share in zip(periods, shares, strict=True)
+    safe = _account_of_safe(question, levels.safe, periods[0])
+    harm = _account_of_harm(question, levels.harm, periods)
+    reasons = (*invalid, CONTRADICTION) if safe.interval is None else invalid
+    highest = max(peak, harm.log_e)
+    verdict = _verdict(safe, latched=highest >= -math.log(levels.harm), invalid=reasons)
+    return Judgement(
+        verdict, safe, harm, highest, _standing(question, verdict, safe, harm), reasons
     )
-    ends = [
-        bound(epochs, harm, alpha=levels.harm * share, account=log_e_late)
-        for epochs, share in zip(periods, shares, strict=True)
-    ]
-    n, middle, assumes = units(first), estimate(first), first[0].statistic.assumes
-    safe_evidence = Evidence(
-        n=n,
-        estimate=middle,
-        interval=_beyond(bound(first, good, alpha=levels.safe), good),
-        log_e=float(log_e(first, question.to_exclude, good)),
-        alpha=levels.safe,
-        assumes=assumes,
-    )
-    harm_evidence = Evidence(
-        n=n,
-        estimate=middle,
-        interval=_beyond(max(ends) if harm is Side.ABOVE else min(ends), harm),
-        log_e=now,
-        alpha=levels.harm,
-        assumes=assumes,
-    )
-    highest = max(peak, harm_evidence.log_e)
-    verdict = _verdict(safe_evidence, latched=highest >= -math.log(levels.harm), invalid=invalid)
-    standing = _standing(question, verdict, safe_evidence, harm_evidence)
-    return Judgement(verdict, safe_evidence, harm_evidence, highest, standing, invalid)
 
 
 def overall(verdicts: Mapping[str, Verdict], guardrails: Collection[str]) -> Verdict:
@@ -259,7 +237,7 @@ def harm_budget(found: Judgement, exposed: int) -> Extra:
         exposed x (bound of harm, estimate, bound of safe), none below 0
 
     Raises:
-        InputError: exposed is negative, or the metric has no estimate yet.
+        InputError: exposed is negative, or the metric has no interval or no estimate.
 
     >>> from evidence.effects import Arms, Difference
     >>> test = Difference(Arms(pi=0.5, centre=0.02, sd=0.14))
@@ -269,21 +247,55 @@ def harm_budget(found: Judgement, exposed: int) -> Extra:
     >>> round(extra.least), round(extra.estimate), round(extra.most)
     (212, 300, 379)
     """
-    if exposed < 0 or found.harm.estimate is None:
-        raise InputError("exposed", exposed, "must be at least 0, on a metric that has data")
-    assert found.harm.interval is not None
-    assert found.safe.interval is not None
-    least, most = found.harm.interval.lower, found.safe.interval.upper
-    least, middle, most = (max(0.0, exposed * e) for e in (least, found.harm.estimate, most))
-    return Extra(least, middle, max(least, most))
+    middle, harm, safe = found.harm.estimate, found.harm.interval, found.safe.interval
+    if exposed < 0:
+        raise InputError("exposed", exposed, "must not be negative")
+    if middle is None or harm is None or safe is None:
+        raise InputError("found", found.verdict.value, "must have an estimate and an interval")
+    least, estimated, most = (max(0.0, exposed * e) for e in (harm.lower, middle, safe.upper))
+    return Extra(least, estimated, max(least, most))
 
 
-def _beyond(end: float, side: Side) -> Interval:
-    return Interval(end, math.inf) if side is Side.ABOVE else Interval(-math.inf, end)
+def _account_of_safe(question: Question, alpha: float, epochs: Sequence[Epoch]) -> Evidence:
+    good = question.harm.other
+    return Evidence(
+        n=units(epochs),
+        estimate=estimate(epochs),
+        interval=_beyond(bound(epochs, good, alpha=alpha), good),
+        log_e=float(log_e(epochs, question.to_exclude, good)),
+        alpha=alpha,
+        assumes=epochs[0].statistic.assumes,
+    )
+
+
+def _account_of_harm(
+    question: Question, alpha: float, periods: Sequence[Sequence[Epoch]]
+) -> Evidence:
+    """The strongest of the periods' accounts, each at its share of alpha."""
+    logs, ends = [], []
+    for k, epochs in enumerate(periods, start=1):
+        share = question.share(k)
+        logs.append(float(log_e_late(epochs, question.limit, question.harm)) + math.log(share))
+        ends.append(bound(epochs, question.harm, alpha=alpha * share, account=log_e_late))
+    return Evidence(
+        n=units(periods[0]),
+        estimate=estimate(periods[0]),
+        interval=_beyond((max if question.harm is Side.ABOVE else min)(ends), question.harm),
+        log_e=max(logs),
+        alpha=alpha,
+        assumes=periods[0][0].statistic.assumes,
+    )
+
+
+def _beyond(end: float, side: Side) -> Interval | None:
+    """All effects on `side` of a bound; `None` when the bound itself lies beyond all of them."""
+    if side is Side.ABOVE:
+        return Interval(end, math.inf) if end < math.inf else None
+    return Interval(-math.inf, end) if end > -math.inf else None
 
 
 def _verdict(safe: Evidence, *, latched: bool, invalid: tuple[str, ...]) -> Verdict:
-    """In order of who outranks whom: proven harm stands even on data that are doubtful since."""
+    """In order of who outranks whom: proven harm stands even on data that are in doubt."""
     if latched:
         return Verdict.HARM
     if invalid:
@@ -296,13 +308,11 @@ def _verdict(safe: Evidence, *, latched: bool, invalid: tuple[str, ...]) -> Verd
 def _standing(question: Question, verdict: Verdict, safe: Evidence, harm: Evidence) -> Standing:
     if verdict is Verdict.HARM:
         return Standing.BEYOND
-    assert safe.interval is not None
-    assert harm.interval is not None
-    if question.equal is None:
-        return Standing.WITHIN if safe.rejects else Standing.OPEN
-    better, worse = question.equal not in safe.interval, question.equal not in harm.interval
-    if better and not worse and safe.rejects:
-        return Standing.BETTER
-    if worse:
-        return Standing.WORSE_WITHIN if safe.rejects else Standing.WORSE
+    equal = question.equal
+    if equal is not None and safe.interval is not None and harm.interval is not None:
+        better, worse = equal not in safe.interval, equal not in harm.interval
+        if better and not worse and safe.rejects:
+            return Standing.BETTER
+        if worse:
+            return Standing.WORSE_WITHIN if safe.rejects else Standing.WORSE
     return Standing.WITHIN if safe.rejects else Standing.OPEN

@@ -140,8 +140,8 @@ def bound(epochs: Sequence[Epoch], side: Side, *, alpha: float, account: Account
     """The furthest effect that `side` does not reject: a lower bound for ABOVE, upper for BELOW.
 
     One-sided at level `alpha` under a look at any time. Rounded outward by 1e-9 of the range. Where
-    every possible effect is rejected, the bound lies beyond them all, at infinity: the data break
-    an assumption.
+    every possible difference is rejected, the bound lies beyond them all, at infinity: the data
+    break an assumption. A ratio is followed from 1e-6 to 1e6.
 
     Args:
         account: `log_e`, or `log_e_late` for a bound that belongs to `harm`.
@@ -166,7 +166,7 @@ def bound(epochs: Sequence[Epoch], side: Side, *, alpha: float, account: Account
     if excess(near) >= 0:  # the effect moved between epochs; look beyond the estimate
         near, end = far, near
     if excess(near) >= 0:
-        return sign * math.inf
+        return sign * math.inf if out is float else back(far)
     if not all(epoch.statistic.monotone for epoch in epochs):
         near, end = _outermost(excess, near, end)
     if excess(end) < 0:

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from evidence.cells import Cells
 from evidence.decision import (
+    CONTRADICTION,
     Extra,
     Levels,
     Question,
@@ -134,7 +135,9 @@ def test_an_account_rejects_the_limit_just_when_its_bound_has_passed_it(epochs):
 
     for evidence in (found.safe, found.harm):
         if abs(evidence.log_e + math.log(evidence.alpha)) > 1e-3:
-            assert evidence.rejects == (QUESTION.limit not in evidence.interval)
+            allowed = evidence.interval is not None and QUESTION.limit in evidence.interval
+
+            assert evidence.rejects == (not allowed)
 
 
 # Mirrors: arms, sides, units.
@@ -228,6 +231,9 @@ def test_the_unit_of_a_metric_does_not_matter(kind, scale, cells, harm):
     factor = scale if kind is Difference else 1.0
     for account in ("safe", "harm"):
         was, now = getattr(one, account).interval, getattr(other, account).interval
+        assert (was is None) == (now is None)
+        if was is None:
+            continue
         assert (now.lower, now.upper) == pytest.approx(
             (factor * was.lower, factor * was.upper), rel=1e-4, abs=1e-6 * factor
         )
@@ -266,7 +272,7 @@ def test_each_period_has_its_own_account_of_harm_and_safe_reads_the_first(period
     ]
     assert found.harm.log_e == pytest.approx(min(max(alone), 700), abs=1e-9)
     assert found.safe == judged(periods[0]).safe
-    assert found.harm.interval.lower == max(
+    ends = [
         bound(
             [Epoch(RATE, each)],
             Side.ABOVE,
@@ -274,7 +280,9 @@ def test_each_period_has_its_own_account_of_harm_and_safe_reads_the_first(period
             account=log_e_late,
         )
         for k, each in enumerate(periods, 1)
-    )
+    ]
+    interval = found.harm.interval
+    assert (math.inf if interval is None else interval.lower) == max(ends)
 
 
 def test_harm_in_a_later_period_is_harm_though_the_first_is_safe():
@@ -460,7 +468,7 @@ def test_a_version_that_is_better_costs_nothing():
         (lambda: judge(QUESTION, LEVELS, [[]]), "epochs"),
         (lambda: overall({}, []), "guardrails"),
         (lambda: overall({"errors": Verdict.SAFE}, ["latency"]), "guardrails"),
-        (lambda: harm_budget(judged(NOTHING), 10), "exposed"),
+        (lambda: harm_budget(judged(NOTHING), 10), "found"),
         (lambda: harm_budget(judged(rates(0.1, 0.1)), -1), "exposed"),
     ],
 )
@@ -469,3 +477,14 @@ def test_what_cannot_be_judged_is_refused_by_name(wrong, argument):
         wrong()
 
     assert refused.value.argument == argument
+
+
+def test_counts_that_no_effect_explains_are_invalid_and_never_safe():
+    """One unit of the challenger among 37 under a fair split, as if the split were broken."""
+    found = judge(Question(limit=0.01), LEVELS, [[Epoch(RATE, [[0, 36], [1, 0]])]])
+
+    assert found.verdict is Verdict.INVALID
+    assert found.reasons == (CONTRADICTION,)
+    assert found.interval is None
+    with pytest.raises(InputError, match="must have an estimate and an interval"):
+        harm_budget(found, exposed=10)
