@@ -88,7 +88,7 @@ class Kayenta:
     tolerance 0.25) and classifiers/metric/MannWhitneyClassifier.scala. The value of a bucket is
     the mean outcome of an arm in it; the judge runs at each look on all buckets so far, and a
     canary that no look failed is promoted after the last. The interval is that of R's wilcox.test
-    by normal approximation.
+    by normal approximation; the removal of outliers beforehand is left out.
 
     Args:
         units: of both arms in one bucket.
@@ -118,13 +118,19 @@ class Kayenta:
         x, y = (each[~np.isnan(each)] for each in (experiment, control))
         if not (len(x) and len(y)) or len(np.unique(np.concatenate([x, y]))) == 1:
             return False
-        shifts = np.sort(np.subtract.outer(x, y).ravel())
-        if not self.higher_is_worse:
-            shifts = -shifts[::-1]
-        pairs = len(shifts)
-        spread = math.sqrt(pairs * (len(x) + len(y) + 1) / 12)
-        below = max(0, math.floor(pairs / 2 - norm.ppf(0.99) * spread))
-        return bool(shifts[below] > 0.25 * abs(np.median(shifts)))
+        lower, estimate = shift(x, y) if self.higher_is_worse else shift(-x, -y)
+        return lower > 0.25 * abs(estimate)
+
+
+def shift(x: Floats, y: Floats) -> tuple[float, float]:
+    """How far x lies above y: lower end of the 98 % interval, and Hodges-Lehmann estimate.
+
+    Both are order statistics of all differences; the interval's rank is Mann and Whitney's.
+    """
+    shifts = np.sort(np.subtract.outer(x, y).ravel())
+    spread = math.sqrt(len(shifts) * (len(x) + len(y) + 1) / 12)
+    rank = max(0, math.floor(len(shifts) / 2 - norm.ppf(0.99) * spread))
+    return float(shifts[rank]), float(np.median(shifts))
 
 
 def _means(outcome: Floats, arm: Bools) -> Floats:
