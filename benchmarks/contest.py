@@ -23,7 +23,7 @@ from benchmarks.simulation import Bools, first, looks, says
 from evidence import asymptotic
 from evidence.domain import Ints
 from evidence.effects import Difference, Ratio
-from evidence.normal import Question
+from evidence.normal import NormalTest
 from evidence.results import Evidence, Side
 from evidence.risks import EventShare
 from evidence.sequences import Epoch
@@ -189,8 +189,8 @@ class Assigned:
     def _gated(self, units: Units) -> Decided:
         """S5 at twenty looks; `NotYet` says nothing."""
         at = looks(self.horizon, self.horizon // 20)
-        harm = Question(effect=0.0, side=self.worse)
-        safe = Question(effect=self._difference, side=self.worse.other)
+        harm = NormalTest(effect=0.0, side=self.worse)
+        safe = NormalTest(effect=self._difference, side=self.worse.other)
         found = [
             [asymptotic.difference(*arms, question) for question in (harm, safe)]
             for arms in moments(units, at)

@@ -8,13 +8,14 @@ Each figure stands beside what numpy alone needs for the same multiplication and
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from benchmarks.figures import Figure, tell
 from evidence.bets import LOG_WEIGHTS, Statistic
-from evidence.buckets import Levels as Outcomes
-from evidence.decision import Levels, Question, judge, split_levels
+from evidence.buckets import Levels
+from evidence.decision import Alphas, Question, judge, split_alpha
 from evidence.domain import Floats, Ints
 from evidence.effects import Arms, Difference, Ratio
 from evidence.paired import PairedDifference, Pairs
@@ -49,7 +50,7 @@ def rate(pi: float = 0.1) -> Difference:
 
 
 def money(make: Callable[[Arms], Statistic]) -> Statistic:
-    levels = tuple(Outcomes(least=1.0, cap=500.0, count=64).values.tolist())
+    levels = tuple(Levels(least=1.0, cap=500.0, count=64).values.tolist())
     return make(Arms(levels=levels, pi=0.1, centre=20.0, sd=60.0))
 
 
@@ -73,7 +74,7 @@ def drawn(statistic: Statistic, rng: np.random.Generator) -> Ints:
     return rng.multinomial(40_000, usual.ravel() / usual.sum()).reshape(statistic.shape)
 
 
-def verdicts(metrics: Sequence[tuple[Question, Statistic]], levels: Levels) -> Callable[[], object]:
+def verdicts(metrics: Sequence[tuple[Question, Statistic]], alphas: Alphas) -> Callable[[], object]:
     """Five metrics on twenty slices, each over four epochs, with both bounds."""
     rng = np.random.default_rng(1)
     data = [
@@ -81,7 +82,7 @@ def verdicts(metrics: Sequence[tuple[Question, Statistic]], levels: Levels) -> C
         for question, statistic in metrics
         for _ in range(SLICES)
     ]
-    return lambda: [judge(question, levels, [epochs]) for question, epochs in data]
+    return lambda: [judge(question, alphas, [epochs]) for question, epochs in data]
 
 
 def main() -> None:
@@ -110,20 +111,20 @@ def main() -> None:
         "<= 5",
         f"one e-value's arithmetic {1e6 * arithmetic[4]:.0f} us",
     )
-    for name, make in (
+    for name, kind in (
         ("interval.64buckets.ms", Difference),
         ("interval.64buckets.ratio.ms", Ratio),
     ):
         figure(
             name,
-            1e3 * seconds(lambda make=make: confidence(many[make], alpha=0.05)),
+            1e3 * seconds(partial(confidence, many[kind], alpha=0.05)),
             "ms",
             "<= 30",
             f"one e-value's arithmetic {1e6 * arithmetic[128]:.0f} us",
         )
     figure(
         "verdict.5x20.s",
-        seconds(verdicts(five_metrics(), split_levels(guardrails=5, protected=2)), least_s=2.0),
+        seconds(verdicts(five_metrics(), split_alpha(guardrails=5, protected=2)), least_s=2.0),
         "s",
         "<= 0.5",
         f"100 verdicts of {EPOCHS} epochs",

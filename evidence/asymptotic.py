@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from evidence.domain import InputError, positive
 from evidence.moments import Moments
-from evidence.normal import ASSUMES, Question
+from evidence.normal import ASSUMES, NormalTest
 from evidence.results import LOG_LIMIT, Evidence, Interval, NotYet
 
 LEAST = 1_000  # units in the smaller arm, whatever the skewness
@@ -21,7 +21,7 @@ CLEAR_OF_ZERO = 10  # standard errors of a mean that is divided by: its CV is at
 FROZEN = "the covariate was known before the epoch"
 
 
-def difference(champion: Moments, challenger: Moments, question: Question) -> Evidence | NotYet:
+def difference(champion: Moments, challenger: Moments, question: NormalTest) -> Evidence | NotYet:
     """Difference of means, challenger minus champion.
 
         estimate = mean_B - mean_A,   SE^2 = s_A^2 / n_A + s_B^2 / n_B
@@ -46,10 +46,10 @@ def difference(champion: Moments, challenger: Moments, question: Question) -> Ev
 
     >>> from evidence.results import Side
     >>> arm, better = Moments.of([0.0, 1.0] * 1000), Moments.of([0.2, 1.2] * 1000)
-    >>> found = difference(arm, better, Question(effect=0.0, side=Side.ABOVE))
+    >>> found = difference(arm, better, NormalTest(effect=0.0, side=Side.ABOVE))
     >>> found.rejects, round(found.estimate, 3), round(found.interval.lower, 3)
     (True, 0.2, 0.151)
-    >>> difference(arm, Moments(), Question(effect=0.0)).why
+    >>> difference(arm, Moments(), NormalTest(effect=0.0)).why
     'the smaller arm has 0 of the 1000 units that a mean needs to be near normal'
     """
     arms = (champion, challenger)
@@ -59,7 +59,7 @@ def difference(champion: Moments, challenger: Moments, question: Question) -> Ev
 
 
 def ratio_difference(
-    champion: Moments, challenger: Moments, question: Question
+    champion: Moments, challenger: Moments, question: NormalTest
 ) -> Evidence | NotYet:
     """Difference of ratios sum Y / sum X, by the delta method; the unit is what was randomised.
 
@@ -84,7 +84,7 @@ def ratio_difference(
         Cochran (1977), Sampling Techniques, 6.8; Deng, Knoblich & Lu (2018), KDD.
 
     >>> arm = Moments.of([[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]] * 500)
-    >>> found = ratio_difference(arm, arm, Question(effect=0.0))
+    >>> found = ratio_difference(arm, arm, NormalTest(effect=0.0))
     >>> found.estimate, round(found.interval.upper, 4)
     (0.0, 0.0126)
     """
@@ -92,7 +92,9 @@ def ratio_difference(
     return _unready(arms, width=2, divisor=1) or _answer([_ratio(arm) for arm in arms], question)
 
 
-def ratio_of_means(champion: Moments, challenger: Moments, question: Question) -> Evidence | NotYet:
+def ratio_of_means(
+    champion: Moments, challenger: Moments, question: NormalTest
+) -> Evidence | NotYet:
     """Ratio of means mean_B / mean_A on the log scale: 1.1 is +10 %, and nothing is below -100 %.
 
         ln ratio = ln mean_B - ln mean_A,   SE^2 = sum_arms s^2 / (n mean^2)
@@ -114,7 +116,7 @@ def ratio_of_means(champion: Moments, challenger: Moments, question: Question) -
 
     >>> from evidence.results import Side
     >>> arm, better = Moments.of([0.0, 1.0] * 1000), Moments.of([0.2, 1.2] * 1000)
-    >>> found = ratio_of_means(arm, better, Question(effect=1.1, side=Side.ABOVE))
+    >>> found = ratio_of_means(arm, better, NormalTest(effect=1.1, side=Side.ABOVE))
     >>> found.rejects, round(found.estimate, 3), round(found.interval.lower, 3)
     (True, 1.4, 1.285)
     """
@@ -130,7 +132,7 @@ def ratio_of_means(champion: Moments, challenger: Moments, question: Question) -
 
 
 def cuped_difference(
-    champion: Moments, challenger: Moments, question: Question
+    champion: Moments, challenger: Moments, question: NormalTest
 ) -> Evidence | NotYet:
     """Difference of means after what a covariate from before explains is taken away (CUPED).
 
@@ -155,7 +157,7 @@ def cuped_difference(
 
     >>> arm = Moments.of([[0.1, 0.0], [0.9, 1.0], [1.9, 2.0], [3.1, 3.0]] * 500)
     >>> better = Moments.of([[0.15, 0.0], [0.95, 1.0], [1.95, 2.0], [3.15, 3.0]] * 500)
-    >>> found = cuped_difference(arm, better, Question(effect=0.0))
+    >>> found = cuped_difference(arm, better, NormalTest(effect=0.0))
     >>> found.rejects, round(found.estimate, 3), round(found.interval.lower, 3)
     (True, 0.05, 0.039)
     """
@@ -205,7 +207,7 @@ def _clearance(arm: Moments, coordinate: int) -> float:
     return mean / se if se else math.copysign(math.inf, mean) if mean else 0.0
 
 
-def _answer(linear: Sequence[tuple[float, Moments]], question: Question) -> Evidence | NotYet:
+def _answer(linear: Sequence[tuple[float, Moments]], question: NormalTest) -> Evidence | NotYet:
     """Evidence about the gap of two arms, each an estimate and the moments of its linear form."""
     (champion, first), (challenger, second) = linear
     forms = (first, second)

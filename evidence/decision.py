@@ -79,7 +79,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Levels:
+class Alphas:
     """The two levels of one metric: `safe` for promotion, `harm` for rollback."""
 
     safe: float
@@ -90,7 +90,7 @@ class Levels:
         open_unit("harm", self.harm)
 
 
-def split_levels(
+def split_alpha(
     *,
     guardrails: int,
     alpha: float = 0.05,
@@ -98,7 +98,7 @@ def split_levels(
     paths: int = 1,
     challengers: int = 1,
     attempt: int | None = None,
-) -> Levels:
+) -> Alphas:
     """How one rollout spends its alpha.
 
         harm: alpha / G,  G = guardrails (1 + protected slices) paths;   safe: alpha / K challengers
@@ -120,8 +120,8 @@ def split_levels(
     References:
         Schultzberg, Ankargren & Franberg (2024), arXiv 2402.11609 (intersection-union).
 
-    >>> split_levels(guardrails=4, protected=1)
-    Levels(safe=0.05, harm=0.00625)
+    >>> split_alpha(guardrails=4, protected=1)
+    Alphas(safe=0.05, harm=0.00625)
     """
     least = {"guardrails": 1, "protected": 0, "paths": 1, "challengers": 1, "attempt": 1}
     given = (guardrails, protected, paths, challengers, 1 if attempt is None else attempt)
@@ -131,7 +131,7 @@ def split_levels(
     spent = open_unit("alpha", alpha)
     if attempt is not None:
         spent /= attempt * (attempt + 1)
-    return Levels(safe=spent / challengers, harm=spent / (guardrails * (1 + protected) * paths))
+    return Alphas(safe=spent / challengers, harm=spent / (guardrails * (1 + protected) * paths))
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Judgement:
 
 def judge(
     question: Question,
-    levels: Levels,
+    alphas: Alphas,
     periods: Sequence[Sequence[Epoch]],
     *,
     peak: float = -math.inf,
@@ -168,7 +168,7 @@ def judge(
 
     Args:
         question: the metric's margin.
-        levels: from `split_levels`.
+        alphas: from `split_alpha`.
         periods: for each period its epochs, oldest first; one period unless the question is
             periodic.
         peak: log E_harm at its highest in earlier looks.
@@ -182,17 +182,17 @@ def judge(
     >>> from evidence.effects import Arms, Difference
     >>> test = Difference(Arms(pi=0.5, centre=0.02, sd=0.14))
     >>> data = [[Epoch(test, [[9800, 200], [9800, 200]])]]
-    >>> found = judge(Question(limit=0.01), split_levels(guardrails=2), data)
+    >>> found = judge(Question(limit=0.01), split_alpha(guardrails=2), data)
     >>> print(found.verdict, "-", found.standing)
     safe - not worse than the margin allows
     """
     if not periods or (len(periods) > 1 and not question.periodic):
         raise InputError("periods", len(periods), "must be one, or more of a periodic question")
-    safe = _account_of_safe(question, levels.safe, periods[0])
-    harm = _account_of_harm(question, levels.harm, periods)
+    safe = _account_of_safe(question, alphas.safe, periods[0])
+    harm = _account_of_harm(question, alphas.harm, periods)
     reasons = (*invalid, CONTRADICTION) if safe.interval is None else invalid
     highest = max(peak, harm.log_e)
-    verdict = _verdict(safe, latched=highest >= -math.log(levels.harm), invalid=reasons)
+    verdict = _verdict(safe, latched=highest >= -math.log(alphas.harm), invalid=reasons)
     return Judgement(
         verdict, safe, harm, highest, _standing(question, verdict, safe, harm), reasons
     )
@@ -242,7 +242,7 @@ def harm_budget(found: Judgement, exposed: int) -> Extra:
     >>> from evidence.effects import Arms, Difference
     >>> test = Difference(Arms(pi=0.5, centre=0.02, sd=0.14))
     >>> data = [[Epoch(test, [[9800, 200], [9500, 500]])]]
-    >>> found = judge(Question(limit=0.01), split_levels(guardrails=2), data)
+    >>> found = judge(Question(limit=0.01), split_alpha(guardrails=2), data)
     >>> extra = harm_budget(found, exposed=10_000)
     >>> round(extra.least), round(extra.estimate), round(extra.most)
     (212, 300, 379)

@@ -27,7 +27,7 @@ ASSUMES = ("asymptotic: means are taken as normal", "units are independent and a
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class NormalTest:
     """What is asked of two arms, frozen before the first unit.
 
     Args:
@@ -56,7 +56,7 @@ class Question:
     def evidence(self, n: int, estimate: float, se: float) -> Evidence:
         """The answer for a near-normal `estimate` of standard error `se`; the gate is the caller's.
 
-        >>> found = Question(effect=0.0).evidence(n=20_000, estimate=0.03, se=0.01)
+        >>> found = NormalTest(effect=0.0).evidence(n=20_000, estimate=0.03, se=0.01)
         >>> found.rejects, round(found.interval.lower, 4), round(found.p_value, 3)
         (False, -0.0004, 0.055)
         """

@@ -5,6 +5,7 @@ Property tests draw the same examples in every run; `make fuzz` draws new ones.
 
 import os
 import signal
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import settings
 from sqlalchemy import Engine
 
+from deploy.kafka_local import Cluster, MissingError, Options
+from deploy.kafka_local.certificates import KINDS
 from streams.db.engine import connect
 from tests.contracts import postgres
 
@@ -70,3 +73,36 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = connect(database_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A broker that anybody may use; tests keep apart by `topic_prefix`."""
+    yield from _kafka(tmp_path_factory.mktemp("kafka"), Options())
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A broker with TLS, SCRAM and rights; it has a listener for every kind of certificate."""
+    yield from _kafka(tmp_path_factory.mktemp("kafka"), Options(certificates=KINDS, acls=True))
+
+
+def _kafka(folder: Path, options: Options) -> Iterator[Cluster]:
+    try:
+        cluster = Cluster(folder, options)
+    except MissingError as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no Kafka here: {missing}")
+    with cluster:
+        yield cluster
+
+
+@pytest.fixture
+def topic_prefix(kafka_server: Cluster) -> Iterator[str]:
+    """Names that begin with it are this test's own on `kafka_server`; its topics go afterwards."""
+    prefix = f"test-{uuid.uuid4().hex[:12]}-"
+    yield prefix
+    with kafka_server.admin() as admin:
+        if own := [name for name in admin.list_topics() if name.startswith(prefix)]:
+            admin.delete_topics(own)

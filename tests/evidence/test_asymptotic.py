@@ -11,7 +11,7 @@ from scipy import stats
 from evidence.asymptotic import cuped_difference, difference, ratio_difference, ratio_of_means
 from evidence.domain import InputError
 from evidence.moments import Moments
-from evidence.normal import Question
+from evidence.normal import NormalTest
 from evidence.results import Evidence, Guarantee, NotYet, Side
 
 METRICS = {
@@ -32,7 +32,7 @@ def drawn(seed: int, n: int, width: int, *, better: float = 0.0) -> np.ndarray:
 
 def asked(metric, champion, challenger, **question) -> Evidence:
     question = {"effect": METRICS[metric][1], **question}
-    found = metric(Moments.of(champion), Moments.of(challenger), Question(**question))
+    found = metric(Moments.of(champion), Moments.of(challenger), NormalTest(**question))
     assert isinstance(found, Evidence)
     return found
 
@@ -53,7 +53,7 @@ def test_a_report_of_all_parts_is_the_report_of_the_whole(metric):
     parts = metric(
         Moments.of(a[:7]) + Moments() + Moments.of(a[7:]),
         Moments.of(b[:1500]) + Moments.of(b[1500:]),
-        Question(effect=METRICS[metric][1]),
+        NormalTest(effect=METRICS[metric][1]),
     )
 
     assert parts.log_e == pytest.approx(whole.log_e, rel=1e-9)
@@ -202,7 +202,7 @@ def test_the_smaller_arm_needs_a_thousand_units(metric, n, ready):
     many, few = Moments.of(drawn(1, 5000, width)), Moments.of(drawn(2, n, width))
 
     for arms in ((many, few), (few, many)):
-        found = metric(*arms, Question(effect=none))
+        found = metric(*arms, NormalTest(effect=none))
 
         assert isinstance(found, Evidence) == ready
         assert ready or (found.have, found.need) == (n, 1000)
@@ -216,9 +216,9 @@ def test_skewed_values_need_355_units_per_squared_skewness(skewed):
     arms = [Moments.of(drawn(1, 50_000, 1)), Moments.of(drawn(1, 50_000, 1))]
 
     arms[skewed] = Moments.of(rare)
-    shut = difference(*arms, Question(effect=0.0))
+    shut = difference(*arms, NormalTest(effect=0.0))
     arms[skewed] = Moments.of(np.tile(rare, math.ceil(need / 4000)))
-    opened = difference(*arms, Question(effect=0.0))
+    opened = difference(*arms, NormalTest(effect=0.0))
 
     assert shut == NotYet(4000, need, shut.why)
     assert f"{need} units" in shut.why
@@ -231,11 +231,11 @@ def test_the_gate_asks_for_the_skewness_of_what_is_tested():
     rows = np.stack([3 * x + rng.normal(size=4000), x], axis=1)
     arms = (Moments.of(rows),) * 2
 
-    plain = difference(*(arm.project((1, 0)) for arm in arms), Question(effect=0.0))
+    plain = difference(*(arm.project((1, 0)) for arm in arms), NormalTest(effect=0.0))
 
     assert isinstance(plain, NotYet)
-    assert isinstance(cuped_difference(*arms, Question(effect=0.0)), Evidence)
-    assert isinstance(ratio_difference(*arms, Question(effect=0.0)), Evidence)
+    assert isinstance(cuped_difference(*arms, NormalTest(effect=0.0)), Evidence)
+    assert isinstance(ratio_difference(*arms, NormalTest(effect=0.0)), Evidence)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.1, -20.0])
@@ -243,8 +243,8 @@ def test_a_divisor_that_is_not_clear_of_zero_has_no_ratio_yet(shift):
     noise = np.random.default_rng(6).normal((1.0, shift), size=(2000, 2))
     arms = Moments.of(noise[:1000]), Moments.of(noise[1000:])
 
-    found = ratio_difference(*arms, Question(effect=0.0))
-    swapped = ratio_of_means(*(arm.project((0, 1)) for arm in arms), Question(effect=1.0))
+    found = ratio_difference(*arms, NormalTest(effect=0.0))
+    swapped = ratio_of_means(*(arm.project((0, 1)) for arm in arms), NormalTest(effect=1.0))
 
     assert isinstance(found, NotYet)
     assert isinstance(swapped, NotYet)
@@ -259,7 +259,7 @@ def test_a_divisor_is_clear_of_zero_at_ten_standard_errors():
 
     def asked_at(mean: float):
         arm = Moments.of(np.stack([y, x + mean], axis=1))
-        return ratio_difference(arm, arm, Question(effect=0.0))
+        return ratio_difference(arm, arm, NormalTest(effect=0.0))
 
     assert isinstance(asked_at(10.01 * se), Evidence)
     assert asked_at(5 * se).need == pytest.approx(4 * 2000, abs=1)
@@ -270,7 +270,7 @@ def test_one_divisor_near_zero_is_enough_to_wait():
     near = Moments.of(drawn(2, 2000, 2) - (0, 8))
 
     for arms in ((clear, near), (near, clear)):
-        assert isinstance(ratio_difference(*arms, Question(effect=0.0)), NotYet)
+        assert isinstance(ratio_difference(*arms, NormalTest(effect=0.0)), NotYet)
 
 
 @EVERY
@@ -280,7 +280,7 @@ def test_an_arm_without_spread_has_no_verdict(metric):
     constant = Moments.of(np.full((1300, width), 0.1)) + Moments.of(np.full((700, width), 0.1))
 
     for arms in ((values, constant), (constant, values), (constant, constant)):
-        found = metric(*arms, Question(effect=none))
+        found = metric(*arms, NormalTest(effect=none))
 
         assert isinstance(found, NotYet)
         assert found.need > found.have == 2000
@@ -292,7 +292,7 @@ def test_an_arm_of_the_wrong_width_is_named(metric):
     right, wrong = Moments.of(drawn(1, 9, width)), Moments.of(drawn(1, 9, 3 - width))
 
     with pytest.raises(InputError) as refused:
-        metric(right, wrong, Question(effect=none))
+        metric(right, wrong, NormalTest(effect=none))
 
     assert refused.value.argument == "challenger"
 
@@ -301,7 +301,7 @@ def test_a_ratio_cannot_be_tested_against_nothing():
     arm = Moments.of(drawn(1, 2000, 1))
 
     with pytest.raises(InputError) as refused:
-        ratio_of_means(arm, arm, Question(effect=0.0))
+        ratio_of_means(arm, arm, NormalTest(effect=0.0))
 
     assert refused.value.argument == "effect"
 
@@ -309,7 +309,7 @@ def test_a_ratio_cannot_be_tested_against_nothing():
 def test_the_gated_sequence_rarely_ever_errs_and_a_peeked_z_test_often_does():
     rng = np.random.default_rng(8)
     runs, looks, batch = 150, 60, 200
-    question = Question(effect=0.0, alpha=0.05, n_star=10_000)
+    question = NormalTest(effect=0.0, alpha=0.05, n_star=10_000)
     ever = {"sequence": 0, "z": 0}
     for _ in range(runs):
         arms = [Moments(), Moments()]

@@ -13,15 +13,15 @@ from hypothesis.extra.numpy import arrays
 from evidence.cells import Cells
 from evidence.decision import (
     CONTRADICTION,
+    Alphas,
     Extra,
-    Levels,
     Question,
     Standing,
     Verdict,
     harm_budget,
     judge,
     overall,
-    split_levels,
+    split_alpha,
 )
 from evidence.domain import InputError
 from evidence.effects import Arms, Difference, Ratio
@@ -31,7 +31,7 @@ from evidence.risks import EventShare
 from evidence.sequences import Epoch, bound, log_e, log_e_late
 from tests.evidence.statistics import EVERY
 
-LEVELS = split_levels(guardrails=2)
+ALPHAS = split_alpha(guardrails=2)
 ARMS = Arms(pi=0.5, centre=0.1, sd=0.3)
 RATE = Difference(ARMS)
 QUESTION = Question(limit=0.02)
@@ -50,8 +50,8 @@ def rates(champion: float, challenger: float, n: int = 10_000) -> np.ndarray:
     return np.stack([n - bad, bad], axis=-1)
 
 
-def judged(*epochs, question=QUESTION, levels=LEVELS, **given):
-    return judge(question, levels, [[Epoch(RATE, each) for each in epochs]], **given)
+def judged(*epochs, question=QUESTION, alphas=ALPHAS, **given):
+    return judge(question, alphas, [[Epoch(RATE, each) for each in epochs]], **given)
 
 
 def told(found):
@@ -83,7 +83,7 @@ def test_harm_is_latched_at_its_own_level(cells, peak):
 
     highest = max(peak, found.harm.log_e)
     assert found.peak == highest
-    assert (found.verdict is Verdict.HARM) == (highest >= -math.log(LEVELS.harm))
+    assert (found.verdict is Verdict.HARM) == (highest >= -math.log(ALPHAS.harm))
 
 
 def test_a_version_that_was_harmful_does_not_argue_itself_back():
@@ -126,7 +126,7 @@ def test_the_accounts_are_those_of_the_page(first, second):
 
     held = [float(log_e(epochs, 0.02, Side.BELOW)), float(log_e_late(epochs, 0.02, Side.ABOVE))]
     assert [found.safe.log_e, found.harm.log_e] == [min(max(e, -700), 700) for e in held]
-    assert (found.safe.alpha, found.harm.alpha) == (LEVELS.safe, LEVELS.harm)
+    assert (found.safe.alpha, found.harm.alpha) == (ALPHAS.safe, ALPHAS.harm)
 
 
 @given(st.lists(counts((2, 2)), min_size=1, max_size=3))
@@ -148,8 +148,8 @@ def test_a_difference_seen_from_the_other_arm_has_the_same_verdict(cells, limit,
     here = Difference(replace(ARMS, pi=0.2))
     there = Difference(replace(ARMS, pi=0.8))
 
-    one = judge(Question(limit=limit, harm=harm), LEVELS, [[Epoch(here, cells)]])
-    other = judge(Question(limit=-limit, harm=harm.other), LEVELS, [[Epoch(there, cells[::-1])]])
+    one = judge(Question(limit=limit, harm=harm), ALPHAS, [[Epoch(here, cells)]])
+    other = judge(Question(limit=-limit, harm=harm.other), ALPHAS, [[Epoch(there, cells[::-1])]])
 
     assert_same(one, other)
 
@@ -159,9 +159,9 @@ def test_a_ratio_seen_from_the_other_arm_has_the_same_verdict(cells, limit, harm
     arms = Arms(levels=(0.0, 1.0, 4.0), pi=0.2, centre=0.5, sd=1.2)
     here, there = Ratio(arms), Ratio(replace(arms, pi=0.8, centre=0.5 * limit))
 
-    one = judge(Question(limit=limit, harm=harm, equal=1.0), LEVELS, [[Epoch(here, cells)]])
+    one = judge(Question(limit=limit, harm=harm, equal=1.0), ALPHAS, [[Epoch(here, cells)]])
     mirrored = Question(limit=1 / limit, harm=harm.other, equal=1.0)
-    other = judge(mirrored, LEVELS, [[Epoch(there, cells[::-1])]])
+    other = judge(mirrored, ALPHAS, [[Epoch(there, cells[::-1])]])
 
     # Their intervals are those of different centres; at the limit the two are one test.
     assert (other.safe.log_e, other.harm.log_e) == pytest.approx(
@@ -173,11 +173,11 @@ def test_a_ratio_seen_from_the_other_arm_has_the_same_verdict(cells, limit, harm
 @given(counts((2,)), st.floats(0.5, 2.0), st.sampled_from(Side))
 def test_an_event_share_seen_from_the_other_arm_has_the_same_verdict(cells, limit, harm):
     one = judge(
-        Question(limit=limit, harm=harm, equal=1.0), LEVELS, [[Epoch(EventShare(pi=0.2), cells)]]
+        Question(limit=limit, harm=harm, equal=1.0), ALPHAS, [[Epoch(EventShare(pi=0.2), cells)]]
     )
     other = judge(
         Question(limit=1 / limit, harm=harm.other, equal=1.0),
-        LEVELS,
+        ALPHAS,
         [[Epoch(EventShare(pi=0.8), cells[::-1])]],
     )
 
@@ -188,9 +188,9 @@ def test_an_event_share_seen_from_the_other_arm_has_the_same_verdict(cells, limi
 def test_pairs_with_the_roles_exchanged_have_the_same_verdict(cells, limit, harm):
     test = PairedDifference(Pairs(sigma0=0.3))
 
-    one = judge(Question(limit=limit, harm=harm), LEVELS, [[Epoch(test, cells)]])
+    one = judge(Question(limit=limit, harm=harm), ALPHAS, [[Epoch(test, cells)]])
     exchanged = Question(limit=-limit, harm=harm.other)
-    other = judge(exchanged, LEVELS, [[Epoch(test, cells[:, [1, 0, 2, 3, 4]])]])
+    other = judge(exchanged, ALPHAS, [[Epoch(test, cells[:, [1, 0, 2, 3, 4]])]])
 
     assert_same(one, other)
 
@@ -224,8 +224,8 @@ def test_the_unit_of_a_metric_does_not_matter(kind, scale, cells, harm):
     question = Question(limit=limit, harm=harm, equal=equal)
     there = replace(question, limit=scale * limit) if kind is Difference else question
 
-    one = judge(question, LEVELS, [[Epoch(kind(arms), cells)]])
-    other = judge(there, LEVELS, [[Epoch(kind(scaled), cells)]])
+    one = judge(question, ALPHAS, [[Epoch(kind(arms), cells)]])
+    other = judge(there, ALPHAS, [[Epoch(kind(scaled), cells)]])
 
     assert_same(one, other)
     factor = scale if kind is Difference else 1.0
@@ -249,7 +249,7 @@ def test_a_metric_without_data_has_none_and_is_never_safe(name, harm):
     question = Question(limit=effect, harm=harm)
 
     for empty in (Cells(), np.zeros(statistic.shape, dtype=np.int64)):
-        found = judge(question, LEVELS, [[Epoch(statistic, empty)] * 2])
+        found = judge(question, ALPHAS, [[Epoch(statistic, empty)] * 2])
 
         assert (found.verdict, found.standing) == (Verdict.NO_DATA, Standing.OPEN)
         assert (found.safe.n, found.safe.estimate) == (0, None)
@@ -264,7 +264,7 @@ PERIODIC = replace(QUESTION, periodic=True)
 
 @given(st.lists(counts((2, 2)), min_size=1, max_size=4))
 def test_each_period_has_its_own_account_of_harm_and_safe_reads_the_first(periods):
-    found = judge(PERIODIC, LEVELS, [[Epoch(RATE, each)] for each in periods])
+    found = judge(PERIODIC, ALPHAS, [[Epoch(RATE, each)] for each in periods])
 
     alone = [
         float(log_e_late([Epoch(RATE, each)], QUESTION.limit, Side.ABOVE)) - math.log(k * (k + 1))
@@ -276,7 +276,7 @@ def test_each_period_has_its_own_account_of_harm_and_safe_reads_the_first(period
         bound(
             [Epoch(RATE, each)],
             Side.ABOVE,
-            alpha=LEVELS.harm / (k * (k + 1)),
+            alpha=ALPHAS.harm / (k * (k + 1)),
             account=log_e_late,
         )
         for k, each in enumerate(periods, 1)
@@ -288,8 +288,8 @@ def test_each_period_has_its_own_account_of_harm_and_safe_reads_the_first(period
 def test_harm_in_a_later_period_is_harm_though_the_first_is_safe():
     good, bad = [Epoch(RATE, rates(0.1, 0.1))], [Epoch(RATE, rates(0.1, 0.2))]
 
-    assert judge(PERIODIC, LEVELS, [good]).verdict is Verdict.SAFE
-    assert judge(PERIODIC, LEVELS, [good, good, bad]).verdict is Verdict.HARM
+    assert judge(PERIODIC, ALPHAS, [good]).verdict is Verdict.SAFE
+    assert judge(PERIODIC, ALPHAS, [good, good, bad]).verdict is Verdict.HARM
 
 
 def test_all_periods_together_spend_alpha_once():
@@ -342,7 +342,7 @@ def test_a_ceiling_knows_no_better_and_no_worse():
     question = Question(limit=0.08, equal=None)
 
     few, many = (
-        judge(question, LEVELS, [[Epoch(ceiling, cells)]]).standing
+        judge(question, ALPHAS, [[Epoch(ceiling, cells)]]).standing
         for cells in ([[95, 5], [9_500, 500]])
     )
 
@@ -375,16 +375,16 @@ def test_a_version_that_became_worse_within_its_margin_is_not_told_as_better():
 )
 def test_the_parts_of_alpha_add_to_alpha(guardrails, alpha, protected, paths, challengers):
     given = {"protected": protected, "paths": paths, "challengers": challengers}
-    found = split_levels(guardrails=guardrails, alpha=alpha, **given)
+    found = split_alpha(guardrails=guardrails, alpha=alpha, **given)
 
     assert found.harm * guardrails * (1 + protected) * paths == pytest.approx(alpha)
     assert found.safe * challengers == pytest.approx(alpha)
 
 
 def test_all_attempts_together_spend_alpha_once():
-    attempts = [split_levels(guardrails=3, attempt=a) for a in range(1, 2_000)]
+    attempts = [split_alpha(guardrails=3, attempt=a) for a in range(1, 2_000)]
 
-    assert attempts[0] == Levels(safe=0.025, harm=0.025 / 3)
+    assert attempts[0] == Alphas(safe=0.025, harm=0.025 / 3)
     assert 0.0499 < sum(each.safe for each in attempts) < 0.05
     assert sum(each.harm for each in attempts) < 0.05 / 3
 
@@ -455,17 +455,17 @@ def test_a_version_that_is_better_costs_nothing():
         (lambda: Question(limit=0.01, safe_limit=math.nan), "safe_limit"),
         (lambda: Question(limit=0.01, safe_limit=0.02), "safe_limit"),
         (lambda: Question(limit=-0.01, harm=Side.BELOW, safe_limit=-0.02), "safe_limit"),
-        (lambda: Levels(safe=0.0, harm=0.05), "safe"),
-        (lambda: Levels(safe=0.05, harm=1.0), "harm"),
-        (lambda: split_levels(guardrails=0), "guardrails"),
-        (lambda: split_levels(guardrails=1, alpha=1.0), "alpha"),
-        (lambda: split_levels(guardrails=1, protected=-1), "protected"),
-        (lambda: split_levels(guardrails=1, paths=0), "paths"),
-        (lambda: split_levels(guardrails=1, challengers=0), "challengers"),
-        (lambda: split_levels(guardrails=1, attempt=0), "attempt"),
-        (lambda: judge(QUESTION, LEVELS, []), "periods"),
-        (lambda: judge(QUESTION, LEVELS, [[Epoch(RATE, NOTHING)]] * 2), "periods"),
-        (lambda: judge(QUESTION, LEVELS, [[]]), "epochs"),
+        (lambda: Alphas(safe=0.0, harm=0.05), "safe"),
+        (lambda: Alphas(safe=0.05, harm=1.0), "harm"),
+        (lambda: split_alpha(guardrails=0), "guardrails"),
+        (lambda: split_alpha(guardrails=1, alpha=1.0), "alpha"),
+        (lambda: split_alpha(guardrails=1, protected=-1), "protected"),
+        (lambda: split_alpha(guardrails=1, paths=0), "paths"),
+        (lambda: split_alpha(guardrails=1, challengers=0), "challengers"),
+        (lambda: split_alpha(guardrails=1, attempt=0), "attempt"),
+        (lambda: judge(QUESTION, ALPHAS, []), "periods"),
+        (lambda: judge(QUESTION, ALPHAS, [[Epoch(RATE, NOTHING)]] * 2), "periods"),
+        (lambda: judge(QUESTION, ALPHAS, [[]]), "epochs"),
         (lambda: overall({}, []), "guardrails"),
         (lambda: overall({"errors": Verdict.SAFE}, ["latency"]), "guardrails"),
         (lambda: harm_budget(judged(NOTHING), 10), "found"),
@@ -481,7 +481,7 @@ def test_what_cannot_be_judged_is_refused_by_name(wrong, argument):
 
 def test_counts_that_no_effect_explains_are_invalid_and_never_safe():
     """One unit of the challenger among 37 under a fair split, as if the split were broken."""
-    found = judge(Question(limit=0.01), LEVELS, [[Epoch(RATE, [[0, 36], [1, 0]])]])
+    found = judge(Question(limit=0.01), ALPHAS, [[Epoch(RATE, [[0, 36], [1, 0]])]])
 
     assert found.verdict is Verdict.INVALID
     assert found.reasons == (CONTRADICTION,)

@@ -1,6 +1,6 @@
 import pytest
 
-from evidence.decision import Verdict, judge, split_levels
+from evidence.decision import Verdict, judge, split_alpha
 from evidence.domain import InputError
 from evidence.effects import Arms, Difference, Ratio
 from evidence.forms import Form, Frozen, statistic
@@ -22,7 +22,7 @@ ALL = {
     Form.ASYMPTOTIC: Frozen(margin=0.1),
     Form.HEURISTIC: Frozen(margin=1.0),
 }
-LEVELS = split_levels(guardrails=2)
+ALPHAS = split_alpha(guardrails=2)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_version_as_good_is_safe_and_one_beyond_the_margin_is_harm(form, froze
     assert guardrail.statistic is not None
 
     verdicts = [
-        judge(guardrail.question, LEVELS, [[Epoch(guardrail.statistic, cells)]]).verdict
+        judge(guardrail.question, ALPHAS, [[Epoch(guardrail.statistic, cells)]]).verdict
         for cells in (good, bad)
     ]
 
@@ -110,8 +110,8 @@ def test_mirrored_metrics_have_mirrored_verdicts():
     for bad in (300, 500, 900):
         counts = [[85_500, 4_500], [10_000 - bad, bad]]
         swapped = [row[::-1] for row in counts]
-        a = judge(errors.question, LEVELS, [[Epoch(errors.statistic, counts)]])
-        b = judge(successes.question, LEVELS, [[Epoch(successes.statistic, swapped)]])
+        a = judge(errors.question, ALPHAS, [[Epoch(errors.statistic, counts)]])
+        b = judge(successes.question, ALPHAS, [[Epoch(successes.statistic, swapped)]])
 
         assert a.verdict is b.verdict
         assert a.safe.log_e == pytest.approx(b.safe.log_e, rel=1e-9)

@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from evidence.bets import rho
 from evidence.domain import InputError
-from evidence.normal import Question
+from evidence.normal import NormalTest
 from evidence.results import Guarantee, Side
 
 SIDES = st.sampled_from([None, *Side])
@@ -39,14 +39,14 @@ def mixture(z: float, n: int, tuned: float, side: Side | None) -> float:
 def test_the_e_value_is_the_mixture_over_normal_alternatives(side, z, n):
     tuned = rho(0.05 if side is None else 0.1, 5_000)
 
-    found = Question(effect=1.0, side=side, n_star=5_000).evidence(n, 1.0 + z * 0.25, 0.25)
+    found = NormalTest(effect=1.0, side=side, n_star=5_000).evidence(n, 1.0 + z * 0.25, 0.25)
 
     assert found.log_e == pytest.approx(math.log(mixture(z, n, tuned, side)), abs=1e-7)
 
 
 @given(SIZES, st.floats(-8, 8), SIDES, ALPHAS, st.floats(10, 1e6))
 def test_the_test_rejects_exactly_what_lies_outside_the_interval(n, z, side, alpha, n_star):
-    question = Question(effect=0.5, side=side, alpha=alpha, n_star=n_star)
+    question = NormalTest(effect=0.5, side=side, alpha=alpha, n_star=n_star)
 
     found = question.evidence(n, 0.5 + z, 1.0)
 
@@ -59,7 +59,7 @@ def test_the_two_sided_half_width_is_equation_9(n, alpha, n_star):
     v = n * rho(alpha, n_star) ** 2
     expected = math.sqrt(2 * (v + 1) / v * math.log(math.sqrt(v + 1) / alpha))
 
-    found = Question(effect=0.0, alpha=alpha, n_star=n_star).evidence(n, 0.0, 1.0)
+    found = NormalTest(effect=0.0, alpha=alpha, n_star=n_star).evidence(n, 0.0, 1.0)
 
     assert found.interval.upper == pytest.approx(expected, rel=1e-9)
     assert found.interval.lower == -found.interval.upper
@@ -70,7 +70,9 @@ def test_one_sided_equation_134_is_valid_and_hardly_wider(n, alpha, n_star):
     v = n * rho(2 * alpha, n_star) ** 2
     published = math.sqrt(2 * (v + 1) / v * math.log1p(math.sqrt(v + 1) / (2 * alpha)))
 
-    found = Question(effect=0.0, side=Side.ABOVE, alpha=alpha, n_star=n_star).evidence(n, 0.0, 1.0)
+    found = NormalTest(effect=0.0, side=Side.ABOVE, alpha=alpha, n_star=n_star).evidence(
+        n, 0.0, 1.0
+    )
 
     assert -found.interval.lower <= published <= 1.02 * -found.interval.lower
     assert found.interval.upper == math.inf
@@ -78,27 +80,27 @@ def test_one_sided_equation_134_is_valid_and_hardly_wider(n, alpha, n_star):
 
 @given(SIZES, st.floats(-40, 40), st.floats(0, 40))
 def test_one_sided_evidence_grows_with_the_estimate_and_mirrors(n, z, more):
-    above, below = (Question(effect=0.0, side=side) for side in Side)
+    above, below = (NormalTest(effect=0.0, side=side) for side in Side)
 
     assert above.evidence(n, z + more, 1.0).log_e >= above.evidence(n, z, 1.0).log_e - 1e-9
     assert below.evidence(n, -z, 1.0).log_e == above.evidence(n, z, 1.0).log_e
 
 
 def test_evidence_far_on_the_null_side_is_a_number():
-    found = Question(effect=0.0, side=Side.ABOVE).evidence(20_000, -1e12, 1.0)
+    found = NormalTest(effect=0.0, side=Side.ABOVE).evidence(20_000, -1e12, 1.0)
 
     assert -60 < found.log_e < 0
 
 
 def test_the_plan_is_where_the_sequence_is_tightest():
     def width(n: int, n_star: float) -> float:
-        return Question(effect=0.0, n_star=n_star).evidence(n, 0.0, 1.0).interval.width
+        return NormalTest(effect=0.0, n_star=n_star).evidence(n, 0.0, 1.0).interval.width
 
     assert min((1e3, 3e3, 1e4, 3e4, 1e5), key=lambda n_star: width(10_000, n_star)) == 1e4
 
 
 def test_the_answer_says_that_it_is_asymptotic():
-    found = Question(effect=0.0).evidence(5_000, 0.0, 1.0)
+    found = NormalTest(effect=0.0).evidence(5_000, 0.0, 1.0)
 
     assert found.guarantee is Guarantee.GATED
     assert "asymptotic" in found.assumes[0]
@@ -116,7 +118,7 @@ def test_the_answer_says_that_it_is_asymptotic():
 )
 def test_a_parameter_out_of_range_is_named(change, argument):
     with pytest.raises(InputError) as refused:
-        Question(**{"effect": 0.0, **change})
+        NormalTest(**{"effect": 0.0, **change})
 
     assert refused.value.argument == argument
 
@@ -126,6 +128,6 @@ def test_a_parameter_out_of_range_is_named(change, argument):
 )
 def test_an_estimate_without_a_standard_error_is_refused(n, se, argument):
     with pytest.raises(InputError) as refused:
-        Question(effect=0.0).evidence(n, 0.0, se)
+        NormalTest(effect=0.0).evidence(n, 0.0, se)
 
     assert refused.value.argument == argument

@@ -14,7 +14,7 @@ from scipy.special import ndtr
 
 from benchmarks.simulation import cumulative, growing
 from evidence.bets import Plan, Statistic
-from evidence.decision import Question, Verdict, judge, overall, split_levels
+from evidence.decision import Question, Verdict, judge, overall, split_alpha
 from evidence.domain import Floats, Ints
 from evidence.effects import Arms, Difference, Ratio
 from evidence.paired import Pair, PairedDifference, Pairs
@@ -79,7 +79,7 @@ GUARDRAILS = {
 }
 FAIR: Effects = {name: each.fair for name, each in GUARDRAILS.items()}
 AT_MARGIN: Effects = {name: each.question.limit for name, each in GUARDRAILS.items()}
-LEVELS = split_levels(guardrails=len(GUARDRAILS), protected=1)
+ALPHAS = split_alpha(guardrails=len(GUARDRAILS), protected=1)
 
 
 def counted(rng: np.random.Generator, effects: Effects) -> Counts:
@@ -125,8 +125,8 @@ def _verdicts(guardrail: Guardrail, counts: list[Ints]) -> Iterator[Verdict]:
     whole = [each.sum(axis=1) for each in counts]
     protected = [each[:, 0] for each in counts]
     harm = np.maximum(guardrail.harm(whole), guardrail.harm(protected))
-    latched = np.maximum.accumulate(harm) >= -math.log(LEVELS.harm)
-    safe = guardrail.safe(whole) >= -math.log(LEVELS.safe)
+    latched = np.maximum.accumulate(harm) >= -math.log(ALPHAS.harm)
+    safe = guardrail.safe(whole) >= -math.log(ALPHAS.safe)
     for bad, good in zip(latched, safe, strict=True):
         yield Verdict.HARM if bad else Verdict.SAFE if good else Verdict.UNDECIDED
 
@@ -151,7 +151,7 @@ def _replayed(guardrail: Guardrail, counts: list[Ints]) -> Iterator[Verdict]:
             found = []
             for scope, peak in zip(scopes, peaks, strict=True):
                 epochs = list(map(Epoch, guardrail.statistics, map(scope, seen)))
-                found.append(judge(guardrail.question, LEVELS, [epochs], peak=peak))
+                found.append(judge(guardrail.question, ALPHAS, [epochs], peak=peak))
             peaks = [each.peak for each in found]
             whole, protected = (each.verdict for each in found)
             yield Verdict.HARM if protected is Verdict.HARM else whole

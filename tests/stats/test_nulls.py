@@ -25,7 +25,7 @@ from benchmarks.simulation import (
 from evidence.asymptotic import difference, ratio_of_means
 from evidence.bets import BoundedMean
 from evidence.effects import Arms, Difference, Ratio
-from evidence.normal import Question
+from evidence.normal import NormalTest
 from evidence.paired import Pair, PairedDifference, PairedRatio
 from evidence.results import Evidence, NotYet, Side
 from evidence.risks import EventShare, OneArmShare
@@ -255,7 +255,7 @@ def test_a_share_at_its_ceiling_is_on_neither_side(ceiling, replicates):
 @pytest.mark.parametrize("metric", [ErrorRate(0.1), LATENCY], ids=["errors", "latency"])
 def test_behind_its_gate_the_asymptotic_sequence_holds_too(metric, pi, replicates):
     traffic, at = Traffic(metric, pi, 60_000), looks(60_000, 1_000)
-    compares = {difference: Question(effect=0.0), ratio_of_means: Question(effect=1.0)}
+    compares = {difference: NormalTest(effect=0.0), ratio_of_means: NormalTest(effect=1.0)}
 
     def path(rng):
         seen = list(scenarios.moments(traffic.units(rng), at))
