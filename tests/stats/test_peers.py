@@ -10,7 +10,7 @@ from benchmarks.metrics import LATENCY, ErrorRate
 from benchmarks.peers import Seen
 from benchmarks.scenarios import Traffic, Units
 from benchmarks.simulation import looks
-from evidence.normal import Question
+from evidence.normal import NormalTest
 from evidence.results import Side
 
 
@@ -38,7 +38,7 @@ def test_the_asymptotic_sequence_is_that_of_equation_9(units):
     gap, variance = seen.difference()
 
     for effect in (-0.3, 0.0, 0.1, 0.5):
-        question = Question(effect=effect, n_star=5_000)
+        question = NormalTest(effect=effect, n_star=5_000)
         expected = [
             question.evidence(n, d, v**0.5).rejects and few >= 100
             for n, d, v, few in zip(at.tolist(), gap, variance, seen.n.min(axis=1), strict=True)
