@@ -135,7 +135,7 @@ def growthbook(
 
     GrowthBook: packages/front-end/services/experiments.ts (`hasEnoughData`: neither value is 0, and
     the maximum of baseline and variation is at least `minSampleSize`, 150 unless set). A big
-    champion opens the gate for a canary of any size.
+    champion opens the gate for a canary of any size; the 100 units of `asymptotic` are our gift.
     """
     enough = (seen.total > 0).all(axis=1) & (seen.total.max(axis=1) >= 150)
     found = asymptotic(seen, effect, side, alpha=alpha, n_star=n_star, relative=relative)
