@@ -54,8 +54,8 @@ class Rate:
 
     @classmethod
     def of(cls, found: Iterable[object]) -> "Rate":
-        """Of what each path found: None and False are no hits, all else is."""
-        said = [each is not None and each is not False for each in found]
+        """Of what each path found: what is true is a hit; None, False and no units are none."""
+        said = [bool(each) for each in found]
         return cls(sum(said), len(said))
 
     @property
