@@ -1,6 +1,7 @@
 # make demo     sets everything up and runs the main job
 # make test     sets everything up and passes the tests (minutes; the rest has targets of its own)
 # make check    formats are right, lint and types are clean
+# make kafka    a real Kafka on 127.0.0.1:9092 until Ctrl-C (ARGS="--nodes 3 --data DIR --wipe")
 # make bench    every benchmark, one figure a line
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ ARGS ?=
 # Tests run in two processes; a linear algebra that starts threads of its own only gets in their way.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: setup demo test test-crash test-slow test-stats test-all fuzz check format bench lock clean
+.PHONY: setup demo kafka test test-cluster test-crash test-slow test-stats test-all fuzz check format bench lock clean
 
 # The lock names what CI uses; without network to spare, uv needs two seconds where pip needs twenty.
 $(VENV)/.ready: pyproject.toml clients/python/pyproject.toml requirements.lock
@@ -31,12 +32,20 @@ setup: $(VENV)/.ready
 demo: setup
 	@$(BIN)/python -m penstock.demo $(ARGS)
 
+# Kafka 4.3.1 and its data in a folder of its own; needs Java 17 and, once, Maven.
+kafka: setup
+	@exec $(BIN)/python -m deploy.kafka_local $(ARGS)
+
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 # Kills processes of a running installation at random instants, thirty times and more.
 test-crash: setup
 	@$(BIN)/python -m pytest -m crash --timeout 900 $(ARGS)
+
+# A real Kafka broker, three of them at times.
+test-cluster: setup
+	@$(BIN)/python -m pytest -m cluster --timeout 900 $(ARGS)
 
 # A gigabyte through `penstock send`, and what else takes minutes.
 test-slow: setup
@@ -46,7 +55,7 @@ test-slow: setup
 test-stats: setup
 	@$(BIN)/python -m pytest -m stats -n 2 --timeout 3600 tests/stats $(ARGS)
 
-test-all: test test-stats test-crash test-slow
+test-all: test test-stats test-crash test-slow test-cluster
 
 # The property tests with new examples, many of them.
 fuzz: setup
