@@ -50,7 +50,8 @@ def _run(arguments: argparse.Namespace, data: Path) -> None:
     ports = range(arguments.port, arguments.port + arguments.nodes)
     taken = [port for port in ports if not is_free(port)]
     if taken:
-        raise BrokerError(f"port {taken[0]} is taken; name another: make kafka ARGS='--port 19092'")
+        another = f"make kafka ARGS='--port {arguments.port + 1000}'"
+        raise BrokerError(f"port {taken[0]} is taken; name another: {another}")
     shown = (GOOD,) if arguments.tls or arguments.acls else ()
     options = Options(nodes=arguments.nodes, certificates=shown, acls=arguments.acls)
     cluster = Cluster(data, options, ports=ports)
