@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.logs import EmbeddedPlace, Place
+from tests.contracts.logs import EmbeddedPlace, KafkaPlace, Place
 
 
-@pytest.fixture(params=["embedded"])
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.cluster)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     match request.param:
         case "embedded":
             return EmbeddedPlace(tmp_path)
+        case "kafka":
+            server = request.getfixturevalue("kafka_server")
+            return KafkaPlace(server.address, request.getfixturevalue("topic_prefix"))
     raise ValueError(request.param)

@@ -6,12 +6,19 @@ appends COUNT records `TAG-i` and prints `partition offset TAG-i` after each is 
 """
 
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+
+from kafka import KafkaAdminClient, TopicPartition
 
 from streams.db.clock import Clock
 from streams.logs.base import Log
 from streams.logs.embedded import EmbeddedLog
+from streams.logs.kafka import KafkaLog
+from streams.logs.kafka_cluster import Cluster
 
 
 class Place(Protocol):
@@ -52,10 +59,48 @@ class EmbeddedPlace:
         log.close()
 
 
+class KafkaPlace:
+    """A real broker's topics, under a prefix of this test's own."""
+
+    kind = "kafka"
+
+    def __init__(self, servers: str, prefix: str) -> None:
+        self.address = f"{servers}/{prefix}"
+        self._servers = servers
+        self._prefix = prefix
+
+    def open(self) -> Log:
+        return open_log(self.kind, self.address)
+
+    def forget(self, topic: str) -> None:
+        log = self.open()
+        ends = {
+            TopicPartition(self._prefix + topic, p): b.end for p, b in log.bounds(topic).items()
+        }
+        log.close()
+        with self._admin() as admin:
+            admin.delete_records(ends)
+
+    def drop(self, topic: str) -> None:
+        with self._admin() as admin:
+            admin.delete_topics([self._prefix + topic])
+            while admin.describe_topics([self._prefix + topic])[0]["error_code"] == 0:
+                time.sleep(0.05)
+
+    @contextmanager
+    def _admin(self) -> Iterator[KafkaAdminClient]:
+        admin = KafkaAdminClient(bootstrap_servers=self._servers)
+        yield admin
+        admin.close()
+
+
 def open_log(kind: str, address: str) -> Log:
     match kind:
         case "embedded":
             return EmbeddedLog(Path(address), clock=Clock())
+        case "kafka":
+            servers, prefix = address.split("/")
+            return KafkaLog(Cluster(servers, prefix=prefix))
     raise ValueError(kind)
 
 

@@ -1,0 +1,139 @@
+"""The log on a Kafka cluster, by kafka-python.
+
+Kafka's group says which partitions are ours and nothing more: where each goes on stands in the
+database, under a fence. Kafka's own commits serve lag tools.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka.admin import OffsetSpec
+from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
+
+from streams.errors import ConflictError, InputError
+from streams.logs.base import Bounds, TopicState
+from streams.logs.kafka_cluster import Cluster, answering
+from streams.logs.kafka_reader import KafkaReader
+
+SEND_S = 30.0  # how long records may wait for their brokers
+RECORD_BYTES = 8 << 20  # the largest record: an envelope of the largest body, and its header
+
+
+class KafkaLog:
+    """Topics of one cluster. Appending is idempotent and waits for the in-sync replicas.
+
+    An append that raises UnavailableError may have been taken in part: every event has its own
+    key, so sending again is safe. Safe between threads.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._lock = threading.Lock()
+        self._asker: KafkaAdminClient | None = None
+        self._sender: KafkaProducer | None = None
+        self._partitions: dict[str, int] = {}
+
+    def ensure(
+        self,
+        topic: str,
+        partitions: int,
+        *,
+        retention_ms: int | None = None,
+        retention_bytes: int | None = None,
+    ) -> TopicState:
+        """As `Log.ensure`; an existing topic keeps its retention: `penstock topics` tells it."""
+        configs = {
+            "cleanup.policy": "delete",
+            "message.timestamp.type": "LogAppendTime",  # the log's clock, not the sender's
+            "max.message.bytes": str(RECORD_BYTES),
+            "retention.ms": str(-1 if retention_ms is None else retention_ms),
+            "retention.bytes": str(-1 if retention_bytes is None else retention_bytes),
+        }
+        with answering(f"make the topic {topic}"), suppress(TopicAlreadyExistsError):
+            self._admin().create_topics(
+                {self._cluster.topic(topic): {"num_partitions": partitions, "configs": configs}},
+                wait_for_metadata=True,
+            )
+        state = self.state(topic)
+        if state.partitions != partitions:
+            raise ConflictError(
+                f"topic {topic!r} has {state.partitions} partitions, not {partitions}",
+                why="the number of partitions is fixed when a topic is made",
+            )
+        return state
+
+    def state(self, topic: str) -> TopicState:
+        with answering(f"describe the topic {topic}"):
+            (told,) = self._admin().describe_topics([self._cluster.topic(topic)])
+            if told["error_code"] == UnknownTopicOrPartitionError.errno:
+                raise InputError(
+                    f"there is no topic {topic!r}",
+                    field="topic",
+                    rule="unknown",
+                    fix="penstock topics ensure",
+                )
+        state = TopicState(topic, str(told["topic_id"]), len(told["partitions"]))
+        self._partitions[topic] = state.partitions
+        return state
+
+    def append(self, topic: str, values: Sequence[tuple[int, bytes]]) -> list[int]:
+        count = self._partitions.get(topic) or self.state(topic).partitions
+        for partition, _ in values:
+            if not 0 <= partition < count:
+                raise InputError(
+                    f"{topic!r} has partitions 0 to {count - 1}, not {partition}",
+                    field="partition",
+                    rule="range",
+                )
+        deadline = time.monotonic() + SEND_S
+        with answering(f"append to {topic}"):
+            sender = self._producer()
+            name = self._cluster.topic(topic)
+            futures = [sender.send(name, value=value, partition=p) for p, value in values]
+            sender.flush(timeout=SEND_S)
+            left_s = max(0.0, deadline - time.monotonic())
+            return [int(future.get(timeout=left_s).offset) for future in futures]
+
+    def bounds(self, topic: str) -> dict[int, Bounds]:
+        name, count = self._cluster.topic(topic), self.state(topic).partitions
+        places = [TopicPartition(name, partition) for partition in range(count)]
+        with answering(f"tell the offsets of {topic}"):
+            begin, end = (
+                self._admin().list_partition_offsets(dict.fromkeys(places, spec))
+                for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
+            )
+        return {place.partition: Bounds(begin[place].offset, end[place].offset) for place in places}
+
+    def reader(self, topic: str, *, group: str) -> KafkaReader:
+        return KafkaReader(self._cluster, self, self.state(topic), group=group)
+
+    def now_ms(self) -> int:
+        """This machine's clock; brokers stamp with theirs, so both follow one time server."""
+        return int(time.time() * 1000)
+
+    def close(self) -> None:
+        for client in (self._sender, self._asker):
+            if client is not None:
+                client.close()
+        self._sender = self._asker = None
+
+    def _admin(self) -> KafkaAdminClient:
+        with self._lock:
+            if self._asker is None:
+                self._asker = KafkaAdminClient(**self._cluster.client())
+            return self._asker
+
+    def _producer(self) -> KafkaProducer:
+        with self._lock:
+            if self._sender is None:
+                self._sender = KafkaProducer(
+                    **self._cluster.client(),
+                    compression_type=self._cluster.compression or None,
+                    max_request_size=RECORD_BYTES,
+                    batch_size=1 << 20,
+                    delivery_timeout_ms=int(SEND_S * 1000),
+                )
+            return self._sender

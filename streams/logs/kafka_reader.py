@@ -1,0 +1,207 @@
+"""Reading a topic of a Kafka cluster as one member of a group.
+
+A rebalance only pauses what is new and notes what is gone. The caller learns of both from
+`assigned`, claims what is new, and seeks it; nothing is read before that. A partition that was
+taken away and given back is missing from one answer in between, so that it is claimed again.
+"""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.errors import LogTruncationError, OffsetOutOfRangeError
+
+from streams.errors import ConflictError, InputError
+from streams.logs.base import GapError, Log, Record, TopicState
+from streams.logs.kafka_cluster import Cluster, answering
+
+MAX_RECORDS = 500  # of one poll of the client; a record is an envelope of many events
+SAME_TOPIC_S = 60.0  # a topic that was made again is noticed within
+SETTINGS: Mapping[str, Any] = {
+    "enable_auto_commit": False,
+    "auto_offset_reset": "none",  # never jump silently: a gap is noted, then stepped over
+    "partition_assignment_strategy": [RangePartitionAssignor],
+    "session_timeout_ms": 10_000,
+    "heartbeat_interval_ms": 3_000,
+    "fetch_max_wait_ms": 500,  # the price of idling; a record that comes ends it
+    "fetch_max_bytes": 8 << 20,
+    "max_partition_fetch_bytes": 4 << 20,
+}
+
+
+class KafkaReader:
+    """A `Reader` whose partitions are given and taken by the group's coordinator."""
+
+    def __init__(self, cluster: Cluster, log: Log, state: TopicState, *, group: str) -> None:
+        self._log = log
+        self._state = state
+        self._name = cluster.topic(state.name)
+        self._held: set[int] = set()
+        self._gone: set[int] = set()  # taken away since the last `assigned`
+        self._queues: dict[int, deque[Record]] = {}  # fetched, not yet polled; of sought partitions
+        self._fetched: dict[int, int] = {}  # the offset after the last one in each queue
+        self._gaps: dict[int, GapError] = {}
+        self._turn: dict[int, int] = {}  # the poll that served each partition last
+        self._polls = 0
+        self._sure_until = time.monotonic() + SAME_TOPIC_S
+        with answering(f"read {state.name}"):
+            self._consumer = KafkaConsumer(
+                **cluster.client(),
+                **SETTINGS,
+                group_id=cluster.topic(group),
+                group_instance_id=cluster.worker,
+            )
+            self._consumer.subscribe([self._name], listener=_Rebalances(self))
+            # Asked for between subscribing and joining, the metadata is there for the first
+            # rebalance; else kafka-python joins without, and again when it comes.
+            self._consumer.partitions_for_topic(self._name)
+
+    def assigned(self) -> frozenset[int]:
+        gone, self._gone = self._gone, set()
+        return frozenset(self._held - gone)
+
+    def seek(self, partition: int, offset: int) -> None:
+        if partition not in self._held:
+            raise InputError(f"partition {partition} is not ours", field="partition", rule="range")
+        begin = self._log.bounds(self._state.name)[partition].begin
+        place = self._place(partition)
+        self._queues[partition] = deque()
+        self._fetched[partition] = offset
+        self._gaps.pop(partition, None)
+        if offset < begin:
+            self._note_gap(partition, begin)
+            return
+        self._consumer.seek(place, offset)
+        self._consumer.resume(place)
+
+    def poll(self, *, max_bytes: int, timeout_s: float) -> list[Record]:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            for partition, gap in self._gaps.items():
+                if not self._queues[partition]:
+                    raise gap
+            waiting = any(self._queues.values())
+            left_s = 0.0 if waiting else max(0.0, deadline - time.monotonic())
+            self._fetch(left_s)
+            records = self._share(max_bytes)
+            if records or time.monotonic() >= deadline:
+                return records
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    # --- what a rebalance brings; called inside the client's poll
+
+    def given(self, partitions: Iterable[TopicPartition]) -> None:
+        """These are ours, and wait to be sought."""
+        for place in partitions:
+            self._consumer.seek(place, 0)  # it has a position, and so asks for no committed one
+            self._consumer.pause(place)
+            self._held.add(place.partition)
+            self._turn.setdefault(place.partition, 0)
+
+    def taken(self, partitions: Iterable[TopicPartition]) -> None:
+        """These are another's now; what was fetched of them is dropped."""
+        for place in partitions:
+            self._held.discard(place.partition)
+            self._gone.add(place.partition)
+            self._queues.pop(place.partition, None)
+            self._fetched.pop(place.partition, None)
+            self._gaps.pop(place.partition, None)
+
+    # --- fetching and sharing
+
+    def _fetch(self, timeout_s: float) -> None:
+        """What the brokers sent is in the queues; places that they no longer hold are gaps."""
+        if time.monotonic() > self._sure_until:
+            self._check_topic()
+        with answering(f"read {self._state.name}"):
+            try:
+                fetched = self._consumer.poll(
+                    timeout_ms=int(timeout_s * 1000), max_records=MAX_RECORDS
+                )
+            except (OffsetOutOfRangeError, LogTruncationError):
+                self._note_gaps()
+                return
+        for place, records in fetched.items():
+            queue = self._queues.get(place.partition)
+            if queue is None:  # not sought yet
+                continue
+            queue.extend(Record(place.partition, r.offset, r.timestamp, r.value) for r in records)
+            self._fetched[place.partition] = records[-1].offset + 1
+
+    def _share(self, max_bytes: int) -> list[Record]:
+        """Up to `max_bytes` out of the queues, the one that was served longest ago first."""
+        ready = sorted((p for p, q in self._queues.items() if q), key=self._turn.__getitem__)
+        self._polls += 1
+        records: list[Record] = []
+        left = max_bytes
+        for place, partition in enumerate(ready):
+            share = left // (len(ready) - place)
+            taken = _taken(self._queues[partition], share, left if records else sys.maxsize)
+            if taken:
+                left -= sum(len(record.value) for record in taken)
+                records += taken
+                self._turn[partition] = self._polls
+        return records
+
+    def _note_gaps(self) -> None:
+        self._check_topic()
+        bounds = self._log.bounds(self._state.name)
+        for partition, wanted in self._fetched.items():
+            if wanted < bounds[partition].begin:
+                self._note_gap(partition, bounds[partition].begin)
+
+    def _note_gap(self, partition: int, begin: int) -> None:
+        self._consumer.pause(self._place(partition))
+        self._gaps[partition] = GapError(
+            self._state.name, partition, wanted=self._fetched[partition], begin=begin
+        )
+
+    def _check_topic(self) -> None:
+        """Raises ConflictError when the topic was dropped, whether or not it was made again."""
+        try:
+            now = self._log.state(self._state.name)
+        except InputError:
+            now = None
+        if now is None or now.topic_id != self._state.topic_id:
+            raise ConflictError(
+                f"topic {self._state.name!r} was dropped while it was read",
+                fix="open a reader on the topic that stands now",
+            )
+        self._sure_until = time.monotonic() + SAME_TOPIC_S
+
+    def _place(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._name, partition)
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
+    """Tells the reader; anything longer would hold up the whole group."""
+
+    def __init__(self, reader: KafkaReader) -> None:
+        self._reader = reader
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._reader.given(assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._reader.taken(revoked)
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self._reader.taken(lost)
+
+
+def _taken(queue: deque[Record], share: int, room: int) -> list[Record]:
+    """The next records within `share`, or one alone within `room`."""
+    taken: list[Record] = []
+    size = 0
+    while queue:
+        size += len(queue[0].value)
+        if size > share and (taken or size > room):
+            break
+        taken.append(queue.popleft())
+    return taken
