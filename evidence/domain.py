@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_MOST = 2**53  # the largest count that a float64 still holds exactly
+_MOST = np.uint64(2**53)  # the largest count that a float64 still holds exactly
 
 
 class InputError(ValueError):
@@ -46,11 +46,12 @@ def counts(argument: str, value: ArrayLike, shape: tuple[int, ...]) -> Ints:
         raise InputError(argument, given.dtype.name, "must be integers")
     if given.shape[len(given.shape) - len(shape) :] != shape:
         raise InputError(argument, given.shape, f"must have a shape that ends with {shape}")
-    if given.size and given.min() < 0:
-        raise InputError(argument, int(given.min()), "must not be negative")
-    if given.size and given.max() >= _MOST:
-        raise InputError(argument, int(given.max()), "must be below 2**53")
-    return given.astype(np.int64, copy=False)
+    found: Ints = given.astype(np.int64, copy=False)
+    if (found.view(np.uint64) >= _MOST).any():  # in one pass: a negative number is a large one
+        if found.min() < 0:
+            raise InputError(argument, int(found.min()), "must not be negative")
+        raise InputError(argument, int(found.max()), "must be below 2**53")
+    return found
 
 
 def finite(argument: str, value: float) -> float:
