@@ -10,10 +10,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Table
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Double,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
-from streams.errors import ConflictError, UnavailableError
+from streams.db import postgres
+from streams.errors import ConflictError
 
 KEY_BYTES = 20  # of a request key: day (2), pid16 (16), model_no (2), big-endian
 
@@ -89,27 +99,29 @@ def insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]
         return
     driver: Any = connection.connection.driver_connection
     names = ", ".join(column.name for column in table.columns)
-    if connection.dialect.name == "postgresql":
-        _copy(driver, f"COPY {table.name} ({names}) FROM STDIN", rows)
-        return
-    marks = ", ".join("?" * len(table.columns))
     try:
+        if connection.dialect.name == "postgresql":
+            _copy(driver, f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)", table, rows)
+            return
+        marks = ", ".join("?" * len(table.columns))
         driver.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)  # noqa: S608 - as above
-    except sqlite3.IntegrityError as error:
-        raise ConflictError(f"a row of {table.name} was there already", why=str(error)) from error
+    except Exception as error:
+        if isinstance(error, sqlite3.IntegrityError) or postgres.taken(error):
+            why = str(error)
+            raise ConflictError(f"a row of {table.name} was there already", why=why) from error
+        raise
 
 
-def _copy(driver: Any, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    import psycopg
+_BINARY = {SmallInteger: "int2", Integer: "int4", BigInteger: "int8", Double: "float8",
+           LargeBinary: "bytea", Text: "text"}  # fmt: skip
 
-    try:
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
-    except psycopg.IntegrityError as error:
-        raise ConflictError("a row was there already", why=str(error)) from error
-    except psycopg.OperationalError as error:
-        raise UnavailableError("the database is away", why=str(error)) from error
+
+def _copy(driver: Any, statement: str, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """In binary the driver needs 1 us for a row of 23 values and the server a third less."""
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types([_BINARY[type(column.type)] for column in table.columns])
+        for row in rows:
+            copy.write_row(row)
 
 
 def upsert(

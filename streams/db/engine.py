@@ -13,25 +13,33 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from streams.db import sqlite
-from streams.errors import ConfigError, ConflictError, Error, UnavailableError
+from streams.db import postgres, sqlite
+from streams.errors import ConfigError, Error, UnavailableError
 
 _URLS = "use sqlite:///<file> or postgresql://<user>@<host>/<database>"
 _READING = "streams_reading"
-_LOST_SQLSTATES = {"40001", "40P01"}  # serialization failure, deadlock
-_AWAY_SQLSTATES = {"25P03"}  # idle in transaction: the server ended the session
+_POOL_WAIT_S = 10.0
 
 
-def connect(url: str, *, durable: bool = False, wait_s: float = sqlite.WAIT_S) -> Engine:
+def connect(
+    url: str,
+    *,
+    durable: bool = False,
+    wait_s: float = sqlite.WAIT_S,
+    connections: int = 10,
+    name: str = "penstock",
+) -> Engine:
     """An engine for `sqlite:///file` or `postgresql://...`; nothing is opened yet.
 
     Args:
         durable: on SQLite a commit is on disk when it returns (synchronous=FULL); without it a
             power cut may take the last commits, never the file. PostgreSQL is always durable.
         wait_s: how long a write waits for another's lock before it is an UnavailableError.
+        connections: how many this process opens at most on PostgreSQL; who needs one more waits.
+        name: how the process is called in PostgreSQL's list of sessions.
 
     Raises:
         ConfigError: the URL names no file, another database, or a driver that is missing.
@@ -44,7 +52,7 @@ def connect(url: str, *, durable: bool = False, wait_s: float = sqlite.WAIT_S) -
         case "sqlite":
             return _sqlite(parsed, durable=durable, wait_s=wait_s)
         case "postgresql" | "postgres":
-            return _postgresql(parsed, wait_s=wait_s)
+            return _postgresql(parsed, wait_s=wait_s, connections=connections, name=name)
         case other:
             raise ConfigError(f"{other!r} is not a database of Penstock's", fix=_URLS)
 
@@ -101,23 +109,15 @@ def _sqlite(url: URL, *, durable: bool, wait_s: float) -> Engine:
     return engine
 
 
-def _postgresql(url: URL, *, wait_s: float) -> Engine:
-    # A worker that is frozen in a transaction must not hold its rows for ever.
-    limits = {
-        "idle_in_transaction_session_timeout": 5_000,
-        "lock_timeout": int(wait_s * 1000),
-        "statement_timeout": 30_000,
-    }
-    own = url.query.get("options", "")
-    options = " ".join([str(own), *(f"-c {name}={ms}" for name, ms in limits.items())]).strip()
+def _postgresql(url: URL, *, wait_s: float, connections: int, name: str) -> Engine:
     try:
         return create_engine(
             url.set(drivername="postgresql+psycopg"),
-            connect_args={"options": options, "connect_timeout": 5},
+            connect_args=postgres.arguments(url.query, wait_s=wait_s, name=name),
             pool_pre_ping=True,
-            pool_size=5,
-            max_overflow=5,
-            pool_timeout=10,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=_POOL_WAIT_S,
         )
     except ModuleNotFoundError as error:
         raise ConfigError(
@@ -127,34 +127,24 @@ def _postgresql(url: URL, *, wait_s: float) -> Engine:
 
 @contextmanager
 def _translated() -> Iterator[None]:
+    """Errors that a caller may act on leave as ours, from SQLAlchemy or from the driver itself."""
     try:
         yield
-    except sqlite3.Error as error:
-        _raise(sqlite.ours(error, "the database"), error)
-        raise
     except PoolTimeoutError as error:
         raise UnavailableError(
             "every database connection of this process is in use", why=str(error)
         ) from error
-    except DBAPIError as error:
-        _raise(_ours(error), error)
+    except Error:
         raise
-
-
-def _raise(mapped: Error | None, error: Exception) -> None:
-    if mapped is not None:
+    except Exception as error:
+        mapped = _ours(error.orig if isinstance(error, DBAPIError) else error)
+        if mapped is None:
+            raise
         raise mapped from error
 
 
-def _ours(error: DBAPIError) -> Error | None:
+def _ours(error: BaseException | None) -> Error | None:
     """The error that a caller may act on, or None when the statement itself was wrong."""
-    if isinstance(error.orig, sqlite3.Error):
-        return sqlite.ours(error.orig, "the database")
-    state = getattr(error.orig, "sqlstate", None)
-    if state in _LOST_SQLSTATES:
-        return ConflictError("another transaction came first", why=str(error.orig))
-    if isinstance(error, OperationalError) or state in _AWAY_SQLSTATES:
-        return UnavailableError(
-            "the database is away or busy", why=str(error.orig), fix="retry when it is back"
-        )
-    return None
+    if isinstance(error, sqlite3.Error):
+        return sqlite.ours(error, "the database")
+    return None if error is None else postgres.ours(error)

@@ -1,0 +1,72 @@
+"""How Penstock talks to PostgreSQL: the limits of a session, and what its errors mean.
+
+psycopg is an optional extra, so it is imported when an error may be one of its own.
+"""
+
+from collections.abc import Mapping
+
+from streams.errors import ConflictError, Error, UnavailableError
+
+STATEMENT_MS = 30_000
+IDLE_MS = 5_000
+"""A worker that is frozen in a transaction must not hold its rows for ever."""
+
+CONNECT_S = 5
+_LOST = {
+    "40001": "another transaction came first",  # serialization failure
+    "40P01": "two transactions waited for each other",  # deadlock
+}
+_REFUSED = "23514"  # by a check, or by a partition that is not the row's any more
+_AWAY = {
+    "25P03": "the transaction was idle for too long",  # and the server ended the session
+    "55P03": "a lock was waited for too long",
+    "57014": "a statement took too long",
+}
+_AWAY_CLASSES = {"08", "53", "57", "58"}  # connection, resources, operator, the server's system
+
+
+def arguments(query: Mapping[str, object], *, wait_s: float, name: str) -> dict[str, object]:
+    """What a session is opened with; whatever the URL's own `query` names stays as it says."""
+    limits = {
+        "idle_in_transaction_session_timeout": IDLE_MS,
+        "lock_timeout": int(wait_s * 1000),
+        "statement_timeout": STATEMENT_MS,
+    }
+    own = str(query.get("options", ""))
+    ours = [f"-c {limit}={ms}" for limit, ms in limits.items() if limit not in own]
+    defaults = {
+        "application_name": name,
+        "connect_timeout": CONNECT_S,
+        # A server that is gone without a word is noticed in seconds, not in two hours.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
+    }
+    given: dict[str, object] = {key: v for key, v in defaults.items() if key not in query}
+    return given | {"options": " ".join([own, *ours]).strip()}
+
+
+def ours(error: BaseException) -> Error | None:
+    """The error that a caller may act on; None for a statement that was wrong, and for others."""
+    try:
+        import psycopg
+    except ModuleNotFoundError:
+        return None
+    if not isinstance(error, psycopg.Error):
+        return None
+    state = error.sqlstate or ""
+    if state in _LOST:
+        return ConflictError(_LOST[state], why=str(error), fix="retry")
+    if state == _REFUSED and error.diag.constraint_name is None:
+        return ConflictError("the table's partitions have changed", why=str(error), fix="retry")
+    away = state in _AWAY or state[:2] in _AWAY_CLASSES
+    if away or isinstance(error, psycopg.OperationalError):
+        said = _AWAY.get(state, "the database is away or busy")
+        return UnavailableError(said, why=str(error), fix="retry when it is back")
+    return None
+
+
+def taken(error: BaseException) -> bool:
+    """Whether a row was refused because its key is there already."""
+    return getattr(error, "sqlstate", None) == "23505"
