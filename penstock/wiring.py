@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 
 from penstock.installation import Installation, lasting_owner, opened, owner
 from penstock.settings import Settings
-from streams import deadletters, ledger, registry
-from streams.batch import RETENTION_MARGIN_MS, RETENTION_MS
+from streams import deadletters, expiry, registry
 from streams.db.clock import Clock
 from streams.db.engine import writing
-from streams.installation import keep_tick
+from streams.installation import keep_expiry, keep_tick
 from streams.topics import TOPICS
 
 Role = Callable[[Settings, threading.Event], None]
@@ -57,6 +56,7 @@ def control(settings: Settings, stop: threading.Event) -> None:
             Duty("relay", 0.1, lambda: relay.step() > 0),
             Duty("closer", 1.0, closer.step),
             Duty("tick", 1.0, lambda: _tick(here)),
+            Duty("ledger days", 600.0, lambda: _make_days(here)),
             Duty("ledger", 60.0, lambda: _expire_ledger(here)),
             Duty("dead letters", 60.0, lambda: _expire_letters(here)),
             Duty("log retention", 60.0, lambda: _trim(here)),
@@ -71,11 +71,19 @@ def _tick(here: Installation) -> None:
             keep_tick(connection, here.now_ms())
 
 
+def _make_days(here: Installation) -> None:
+    with writing(here.engine) as connection:
+        expiry.make_days(connection, now_ms=here.now_ms())
+
+
 def _expire_ledger(here: Installation) -> bool:
     """Requests past every horizon are gone, a short transaction's worth; whether any were."""
     with writing(here.engine) as connection:
-        kept_ms = max(RETENTION_MS, registry.longest_horizon_ms(connection) + RETENTION_MARGIN_MS)
-        return ledger.expire(connection, before_ms=here.now_ms() - kept_ms, limit=200) > 0
+        kept_ms = expiry.kept_ms(registry.longest_horizon_ms(connection))
+        before_ms = here.now_ms() - kept_ms
+        gone = expiry.expire(connection, before_ms=before_ms, limit=200)
+        keep_expiry(connection, at_ms=here.clock.wall_ms(), before_ms=before_ms)
+    return gone > 0
 
 
 def _expire_letters(here: Installation) -> None:

@@ -27,6 +27,7 @@ from streams.db.clock import Clock
 from streams.db.engine import reading
 from streams.envelopes import pack
 from streams.events import Fault
+from streams.expiry import RETENTION_MS, Days, kept_ms
 from streams.facts import Facts, Naming
 from streams.installation import secret
 from streams.logs.base import TopicState
@@ -36,8 +37,6 @@ from streams.requests import Forward
 from streams.tables import report
 from streams.topics import DEAD_LETTERS
 
-RETENTION_MS = 90 * DAY_MS
-RETENTION_MARGIN_MS = 7 * DAY_MS
 PLANS_READ_S = 1.0
 
 
@@ -72,6 +71,7 @@ class Batches:
         self._clock = clock
         self._lateness_ms = lateness_ms
         self._codes = Codes(engine)
+        self._days = Days(engine, clock=clock)
         self._plans = plans.Plans()
         self._collector_plans: dict[str, Any] = {}
         self._plans_read_s = 0.0
@@ -109,6 +109,7 @@ class Batches:
         with reading(self._engine) as connection:
             folded = self._fold(connection, arrivals, keyed, labels, before)
             added, counts = self._fold_counts(connection, arrivals, before, folded.facts)
+        self._days.ensure(folded.added)
         letters = arrivals.dead + folded.dead
         folded.facts.rejected = [(d.code, d.partition, d.at_ms) for d in letters]
         messages = [self._forwarded(arrivals, forward) for forward in folded.forwards]
@@ -146,8 +147,7 @@ class Batches:
         }
 
     def _retention_ms(self, model: str) -> int:
-        longest = self._plans.model(model).newest.longest_horizon_ms()
-        return max(RETENTION_MS, longest + RETENTION_MARGIN_MS)
+        return kept_ms(self._plans.model(model).newest.longest_horizon_ms())
 
     def _fold(
         self,

@@ -1,15 +1,25 @@
-"""What belongs to this installation alone: its secret, its id, its domain clock's last tick."""
+"""What belongs to this installation alone: its secret, its id, its domain clock's last tick, and
+when its ledger was last looked through for what is past.
+"""
 
 import os
 import uuid
 
+import msgspec
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from streams.errors import ConfigError
 from streams.tables import installation
 
-SECRET, ID, TICK = "secret", "id", "tick"  # names of rows
+SECRET, ID, TICK, EXPIRY = "secret", "id", "tick", "expiry"  # names of rows
+
+
+class Expiry(msgspec.Struct, frozen=True):
+    """When the ledger was last looked through, and for requests from before when."""
+
+    at_ms: int
+    before_ms: int
 
 
 def prepare(connection: Connection) -> None:
@@ -31,26 +41,44 @@ def installation_id(connection: Connection) -> str:
 
 
 def _value(connection: Connection, name: str) -> bytes:
-    row = connection.execute(
-        select(installation.c.value).where(installation.c.name == name)
-    ).first()
-    if row is None:
+    found = _kept(connection, name)
+    if found is None:
         raise ConfigError(f"this database has no {name} yet", fix="run: penstock db upgrade")
-    return bytes(row.value)
+    return found
 
 
 def last_tick(connection: Connection) -> int | None:
     """The domain time at which this installation last stood, if it keeps one."""
-    row = connection.execute(
-        select(installation.c.value).where(installation.c.name == TICK)
-    ).first()
-    return None if row is None else int(bytes(row.value))
+    found = _kept(connection, TICK)
+    return None if found is None else int(found)
 
 
 def keep_tick(connection: Connection, domain_ms: int) -> None:
     """The domain clock goes on from here after a restart."""
+    _keep(connection, TICK, str(domain_ms).encode())
+
+
+def last_expiry(connection: Connection) -> Expiry | None:
+    """The last look through the ledger, or None before the first."""
+    found = _kept(connection, EXPIRY)
+    return None if found is None else msgspec.json.decode(found, type=Expiry)
+
+
+def keep_expiry(connection: Connection, *, at_ms: int, before_ms: int) -> None:
+    """The ledger was looked through at this wall time for requests from before that time."""
+    _keep(connection, EXPIRY, msgspec.json.encode(Expiry(at_ms, before_ms)))
+
+
+def _kept(connection: Connection, name: str) -> bytes | None:
+    row = connection.execute(
+        select(installation.c.value).where(installation.c.name == name)
+    ).first()
+    return None if row is None else bytes(row.value)
+
+
+def _keep(connection: Connection, name: str, value: bytes) -> None:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(installation).values(name=TICK, value=str(domain_ms).encode())
+    statement = dialect.insert(installation).values(name=name, value=value)
     statement = statement.on_conflict_do_update(
         index_elements=["name"], set_={"value": statement.excluded.value}
     )

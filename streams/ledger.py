@@ -9,13 +9,11 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Column, Connection, Table, delete, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from streams.db import bulk
 from streams.errors import ConflictError
 from streams.facts import AnswerRow, Truth
-from streams.hashing import EPOCH_2020_DAYS
-from streams.models import DAY_MS
 from streams.tables import (
     answer,
     answer_blob,
@@ -131,29 +129,31 @@ def _find_answers(connection: Connection, stored: Stored, keys: set[bytes]) -> N
 
 
 def _find_groups(connection: Connection, stored: Stored, keys: Iterable[bytes]) -> None:
-    for row in _joins_of(connection, keys):
-        stored.groups[bulk.request_key(row[1], row[2], row[3])] = _group_key(row)
+    for row in joins_of(connection, keys):
+        stored.groups[bulk.request_key(row[1], row[2], row[3])] = group_key(row)
 
 
 def _find_members(connection: Connection, stored: Stored, groups: set[bytes]) -> set[bytes]:
     """Every request of these groups."""
     found = set()
-    for row in sorted(_joins_to(connection, groups)):
+    for row in sorted(joins_to(connection, groups)):
         key = bulk.request_key(row[1], row[2], row[3])
-        stored.groups[key] = _group_key(row)
-        stored.members.setdefault(_group_key(row), []).append(key)
+        stored.groups[key] = group_key(row)
+        stored.members.setdefault(group_key(row), []).append(key)
         found.add(key)
     return found
 
 
 # A join row is (group day, day, pid16, model_no, join16): the group key needs a day, and a join
 # key that is no UUIDv7 has day 0.
-def _joins_of(connection: Connection, keys: Iterable[bytes]) -> list[tuple[Any, ...]]:
+def joins_of(connection: Connection, keys: Iterable[bytes]) -> list[tuple[Any, ...]]:
+    """The join rows of these requests."""
     columns = ("join_day", "day", "pid16", "model_no", "join16")
     return bulk.by_request(connection, join_row, keys, columns=columns)
 
 
-def _joins_to(connection: Connection, groups: set[bytes]) -> list[tuple[Any, ...]]:
+def joins_to(connection: Connection, groups: set[bytes]) -> list[tuple[Any, ...]]:
+    """The join rows of every request of these groups."""
     if not groups:
         return []
     table = join_row.c
@@ -173,7 +173,8 @@ def _joins_to(connection: Connection, groups: set[bytes]) -> list[tuple[Any, ...
     return rows
 
 
-def _group_key(row: tuple[Any, ...]) -> bytes:
+def group_key(row: tuple[Any, ...]) -> bytes:
+    """The group that a join row names."""
     return bulk.request_key(row[0], row[4], row[3])
 
 
@@ -252,50 +253,6 @@ def save_assigned(connection: Connection, counts: dict[AssignedKey, tuple[int, i
     names = [column.name for column in assigned.columns]
     rows = [dict(zip(names, (*key, *values), strict=True)) for key, values in counts.items()]
     bulk.upsert(connection, assigned, rows, update=("assigned", "answered", "dropped"))
-
-
-def expire(connection: Connection, *, before_ms: int, limit: int = 2_000) -> int:
-    """Up to `limit` requests older than `before_ms` are gone, with all that was kept of them, and
-    as many labels that never found theirs.
-
-    Counters stay. Returns how many requests and orphans were deleted; 0 when none is left.
-    """
-    old = _aged(connection, answer, answer.c.event_ms, before_ms, limit)
-    groups = {_group_key(row) for row in _joins_of(connection, old)}
-    for table in (answer, answer_blob, confirmation, label, label_blob, join_row):
-        _delete(connection, table, old)
-    # What labels say of a join key goes with the last request that carried it.
-    groups -= {_group_key(row) for row in _joins_to(connection, groups)}
-    own = bulk.by_request(connection, answer, groups, columns=_REQUEST)
-    groups -= {bulk.request_key(*row) for row in own}
-    for table in (label, label_blob):
-        _delete(connection, table, groups)
-    lost = _aged(connection, orphan, orphan.c.appended_ms, before_ms, limit)
-    _delete(connection, orphan, lost)
-    return len(old) + len(lost)
-
-
-def _aged(
-    connection: Connection, table: Table, time: Column[int], before_ms: int, limit: int
-) -> set[bytes]:
-    """Requests in `table` from before this time: by the day that their id tells, else by `time`."""
-    at = table.c
-    first_day = before_ms // DAY_MS - EPOCH_2020_DAYS
-    old: list[Any] = []
-    for aged in ((at.day > 0) & (at.day < first_day), (at.day == 0) & (time < before_ms)):
-        requests = select(at.day, at.pid16, at.model_no).where(aged).distinct()
-        old += connection.execute(requests.limit(limit - len(old)))
-    return {bulk.request_key(*row) for row in old}
-
-
-def _delete(connection: Connection, table: Table, keys: Iterable[bytes]) -> None:
-    for key in keys:
-        day, pid16, model_no = bulk.parts(key)
-        connection.execute(
-            delete(table).where(
-                table.c.day == day, table.c.pid16 == pid16, table.c.model_no == model_no
-            )
-        )
 
 
 def size(connection: Connection) -> dict[str, int]:

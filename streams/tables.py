@@ -19,6 +19,7 @@ from sqlalchemy import (
     text,
 )
 
+from streams.db.days import BY_DAY, MADE_WITH
 from streams.db.metadata import metadata
 
 # SQLite gives a rowid only to INTEGER; PostgreSQL wants 64 bits.
@@ -173,6 +174,8 @@ answer = Table(
     ),
     comment="the ledger: one row per answer",
     sqlite_with_rowid=False,
+    postgresql_partition_by=BY_DAY,
+    listeners=MADE_WITH,
 )
 
 answer_blob = Table(
@@ -182,6 +185,8 @@ answer_blob = Table(
     Column("version_no", SmallInteger, primary_key=True, autoincrement=False),
     Column("body", LargeBinary, nullable=False),
     comment="boxes or text of an answer, until maturity",
+    postgresql_partition_by=BY_DAY,
+    listeners=MADE_WITH,
 )
 
 confirmation = Table(
@@ -192,6 +197,8 @@ confirmation = Table(
     *_place(),
     Column("event_ms", BigInteger, nullable=False),
     comment="a proposed answer that was acted on unchanged",
+    postgresql_partition_by=BY_DAY,
+    listeners=MADE_WITH,
 )
 
 label = Table(
@@ -209,6 +216,8 @@ label = Table(
     *_place(),
     comment="every label that found its request; the winner is a fold over them",
     sqlite_with_rowid=False,
+    postgresql_partition_by=BY_DAY,
+    listeners=MADE_WITH,
 )
 
 label_blob = Table(
@@ -219,6 +228,8 @@ label_blob = Table(
     Column("label_id8", LargeBinary(8), primary_key=True),
     Column("body", LargeBinary, nullable=False),
     comment="boxes or text of a label, until maturity",
+    postgresql_partition_by=BY_DAY,
+    listeners=MADE_WITH,
 )
 
 orphan = Table(
@@ -245,6 +256,12 @@ join_row = Table(
     Column("day", SmallInteger, primary_key=True, autoincrement=False),
     Column("pid16", LargeBinary(16), primary_key=True),
     Index("ix_join_row_request", "day", "pid16", "model_no"),
+    Index(  # what must stay of a day of labels that is dropped
+        "ix_join_row_join_day",
+        "join_day",
+        sqlite_where=text("join_day > 0"),
+        postgresql_where=text("join_day > 0"),
+    ),
     comment="requests by what late labels know, kept where it differs from the id",
 )
 
@@ -264,6 +281,11 @@ report = Table(
     Index("ix_report_supersedes8", "model_no", "supersedes8"),
     comment="feedback by unit and route",
 )
+
+LEDGER = (answer, answer_blob, confirmation, label, label_blob)
+"""Looked up by request alone, and so kept by its day; a join row is looked up by its join key, an
+orphan by when it was seen, and a report has no day.
+"""
 
 assigned = Table(
     "assigned",

@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from penstock import migrations
-from penstock.migrations import VERSION_TABLE, scripts, status, upgrade
+from penstock.migrations import VERSION_TABLE, is_declared, scripts, status, upgrade
 from streams.db.engine import reading, writing
 from streams.db.metadata import metadata
 from streams.errors import ConfigError
@@ -23,7 +23,11 @@ ROOT = Path(__file__).parents[2]
 def differences(engine) -> list:
     """What the database lacks or has too much against the declared tables."""
     with reading(engine) as connection:
-        opts = {"version_table": VERSION_TABLE, "compare_server_default": True}
+        opts = {
+            "version_table": VERSION_TABLE,
+            "compare_server_default": True,
+            "include_name": is_declared,
+        }
         return compare_metadata(MigrationContext.configure(connection, opts=opts), metadata)
 
 

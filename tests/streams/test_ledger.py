@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import func, select
 
-from streams import ledger
+from streams import expiry, ledger
 from streams.db.bulk import request_key
 from streams.db.engine import reading, writing
 from streams.errors import ConflictError
@@ -113,7 +113,7 @@ def test_a_row_that_another_worker_wrote_first_is_a_conflict(store, count):
 
 def expire(store, before_ms, limit=100):
     with writing(store) as connection:
-        return ledger.expire(connection, before_ms=before_ms, limit=limit)
+        return expiry.expire(connection, before_ms=before_ms, limit=limit)
 
 
 def left(store):
