@@ -19,6 +19,10 @@ from streams.logs.embedded import EmbeddedLog
 from streams.topics import EVENTS, TOPICS
 
 CLOCK_NAME = "clock.json"
+CONNECTIONS = {"intake": 2, "control": 4}
+"""Sessions that a role opens on PostgreSQL at most. Intake works on one at a time; of control's
+duties a few may run at once, and none may keep the lease from being renewed.
+"""
 
 
 class Installation(msgspec.Struct, frozen=True):
@@ -77,8 +81,14 @@ def make_folder(settings: Settings) -> None:
 
 
 @contextmanager
-def opened(settings: Settings, *, durable: bool = True) -> Iterator[Installation]:
-    """The installation, which must have been prepared; `durable` commits survive a power cut."""
+def opened(
+    settings: Settings, *, durable: bool = True, role: str = "cli"
+) -> Iterator[Installation]:
+    """The installation, which must have been prepared; `durable` commits survive a power cut.
+
+    `role` is who works on it: PostgreSQL lists its sessions under this name, and it has as many
+    of them as `CONNECTIONS` says, or the setting for web.
+    """
     if not settings.log_path.exists():
         raise ConfigError(
             f"{settings.data_dir.absolute()} holds no installation yet",
@@ -86,7 +96,10 @@ def opened(settings: Settings, *, durable: bool = True) -> Iterator[Installation
             fix="penstock up",
         )
     require_head(settings)
-    engine = connect(settings.database, durable=durable)
+    sessions = CONNECTIONS.get(role, settings.web_connections)
+    engine = connect(
+        settings.database, durable=durable, connections=sessions, name=f"penstock {role}"
+    )
     clock = read_clock(settings)
     try:
         log = EmbeddedLog(settings.log_path, clock=clock)

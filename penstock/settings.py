@@ -35,6 +35,9 @@ class Settings:
     # Results: sqlite:///file or postgresql://...; empty means penstock.db in the data folder.
     database_url: str = ""
 
+    # Sessions that a web process opens on PostgreSQL at most.
+    web_connections: int = 10
+
     # Where pages and ingest listen. Without an API key only a loopback address is accepted.
     host: str = "127.0.0.1"
     port: int = 8080
@@ -95,6 +98,7 @@ class Settings:
 
 
 _AT_LEAST: dict[str, float] = {
+    "web_connections": 1,
     "port": 1,
     "partitions": 1,
     "log_retention_ms": DAY_MS,
@@ -109,6 +113,7 @@ _AT_LEAST: dict[str, float] = {
     "key_rate_per_s": 0,
 }
 _AT_MOST: dict[str, float] = {
+    "web_connections": 500,
     "port": 65_535,
     "partitions": 256,
     "ingest_body_bytes": 64 * MIB,

@@ -23,7 +23,7 @@ def web(settings: Settings, stop: threading.Event) -> None:
     from penstock.web.serve import serve
     from streams.logs.group_commit import GroupCommit
 
-    with opened(settings) as here:
+    with opened(settings, role="web") as here:
         commits = GroupCommit(here.log, window_s=settings.group_commit_ms / 1000)
         try:
             app = create_app(
@@ -38,7 +38,7 @@ def intake(settings: Settings, stop: threading.Event) -> None:
     """The one pass over events."""
     from penstock.intake import pipeline
 
-    with opened(settings, durable=False) as here:
+    with opened(settings, durable=False, role="intake") as here:
         pipeline(here, owner=owner("intake")).run(stop)
 
 
@@ -48,7 +48,7 @@ def control(settings: Settings, stop: threading.Event) -> None:
     from streams.closer import Closer
     from streams.relay import Relay
 
-    with opened(settings) as here:
+    with opened(settings, role="control") as here:
         name = lasting_owner("control", settings)
         closer = Closer(here.engine, clock=here.clock)
         relay = Relay(here.log, here.engine, owner=name, clock=here.clock)
