@@ -23,10 +23,10 @@ def upgrade() -> None:
 
 @db.command(cls=Command)
 def status() -> int:
-    """Print where the schema is; exit code 3 when an upgrade is due."""
-    from penstock import installation
+    """Print schema, database and the ledger's days; exit code 3 when an upgrade is due."""
+    from penstock import database
     from penstock.cli.settings import settings
 
-    found = installation.schema(settings())
-    output().item(found)
+    found = database.look(settings())
+    output().parts(found, {"days": ["date", "bytes", "rows"]})
     return 3 if found.pending else 0

@@ -58,6 +58,18 @@ class Output:
         else:
             self._out(_compact(plain))
 
+    def parts(self, item: Any, lists: Mapping[str, Sequence[str]]) -> None:
+        """One thing with lists in it: its fields, then a table of each list; or one JSON object."""
+        if self.format != "table":
+            self.item(item)
+            return
+        plain = _plain(item)
+        self.item({name: value for name, value in plain.items() if name not in lists})
+        for name, columns in lists.items():
+            if plain[name]:
+                self._out("")
+                self._table([dict(row) for row in plain[name]], columns)
+
     def stream(self, items: Iterable[T], text: Callable[[T], str], *, ends: bool = False) -> None:
         """A line for each item as it comes: its text, or one JSON object.
 
@@ -128,7 +140,9 @@ def shown(name: str, value: Any) -> str:
     """A value in a table: times as UTC, lists joined, nothing as a dash."""
     text = ""
     match value:
-        case None | "" | [] | {}:
+        case None | "" | []:
+            text = "-"
+        case dict() if not value:  # the pattern {} is any mapping
             text = "-"
         case bool():
             text = "yes" if value else "no"

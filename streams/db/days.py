@@ -59,8 +59,8 @@ def existing(connection: Connection, table: Table) -> set[int]:
     if connection.dialect.name != "postgresql":
         return set()
     names = connection.execute(text(_NAMES), {"table": table.name}).scalars()
-    dated = (name.removeprefix(f"{table.name}_") for name in names)
-    return {_day(text) for text in dated if text.isdigit()}
+    found = {day_of(name.removeprefix(f"{table.name}_")) for name in names}
+    return {day for day in found if day > 0}
 
 
 _NAMES = """
@@ -69,8 +69,16 @@ SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 """
 
 
-def _day(date: str) -> int:
-    return (datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC) - _ORIGIN).days
+def day_of(suffix: str) -> int:
+    """The day that a partition's name ends with: 0 for rows that tell none, -1 for other days."""
+    if suffix in (UNDATED, OTHER):
+        return 0 if suffix == UNDATED else -1
+    return (datetime.strptime(suffix, "%Y%m%d").replace(tzinfo=UTC) - _ORIGIN).days
+
+
+def date_of(day: int) -> str:
+    """`2026-01-31`."""
+    return f"{_ORIGIN + timedelta(days=day):%Y-%m-%d}"
 
 
 def make(connection: Connection, table: Table, days: Iterable[int]) -> None:

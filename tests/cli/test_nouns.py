@@ -9,8 +9,12 @@ from penstock.direct import Direct
 from penstock.installation import opened
 from penstock.intake import pipeline
 from penstock.settings import Settings
+from streams import expiry
+from streams.db.engine import connect, writing
+from streams.installation import keep_expiry
 from tests.cli.conftest import free_port, lines, prediction, written
 
+NOW_MS = 1_750_000_000_000  # 2025-06-15
 SPAM = ("model: spam", "task: classification", "classes: [ham, spam]", "owner: ann")
 
 
@@ -41,6 +45,42 @@ def test_an_upgrade_may_be_repeated(penstock):
 
     assert (said.code, said.json["pending"]) == (0, [])
     assert penstock("db", "status").code == 0
+
+
+def test_the_database_says_what_it_is_and_which_days_it_holds(installed, data_dir):
+    said = installed("db", "status", "-o", "json").json
+
+    assert (said["kind"], said["sessions"], said["days"]) == ("sqlite", {}, [])
+    assert said["bytes"] >= (data_dir / "penstock.db").stat().st_size
+    assert said["oldest_day"] is said["last_expiry_ms"] is None
+    assert said["version"] in installed("db", "status").out
+
+
+def test_on_postgresql_each_day_of_the_ledger_has_a_line(installed, postgres_url, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_DATABASE_URL", postgres_url)
+    assert installed("db", "status").code == 3
+    installed("db", "upgrade")
+    engine = connect(postgres_url)
+    with writing(engine) as connection:
+        expiry.make_days(connection, now_ms=NOW_MS)
+        keep_expiry(connection, at_ms=NOW_MS, before_ms=NOW_MS - 1)
+    engine.dispose()
+
+    said = installed("db", "status", "-o", "json").json
+
+    assert (said["kind"], said["last_expiry_ms"]) == ("postgresql", NOW_MS)
+    assert said["sessions"]["penstock cli"] == 1
+    dates = [day["date"] for day in said["days"]]
+    assert dates == [
+        "other days",
+        "undated",
+        "2025-06-15",
+        "2025-06-16",
+        "2025-06-17",
+        "2025-06-18",
+    ]
+    assert said["days"][2]["partitions"] == ["answer_20250615", "label_20250615"]
+    assert "2025-06-15" in installed("db", "status").out
 
 
 def test_a_model_is_registered_once(installed, tmp_path):
