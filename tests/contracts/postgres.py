@@ -24,7 +24,9 @@ import psycopg
 from sqlalchemy import URL, make_url
 
 _START_S = 60.0
-_FOR_TESTS = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=60")
+_LASTING = ("fsync=off", "full_page_writes=off", "max_connections=60")
+_FOR_TESTS = (*_LASTING, "synchronous_commit=off")
+_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 
 class MissingError(Exception):
@@ -55,6 +57,11 @@ class Server:
         if self._process is not None:
             self._process.stop()
 
+    def restart(self, mode: str = "immediate") -> None:
+        """It is up again; `immediate` is a crash: it forgets whatever it need not remember."""
+        assert self._process is not None, "this server is not ours to restart"
+        self._process.restart(mode)
+
     def _admin(self, statement: str) -> None:
         address = self._address.set(drivername="postgresql")
         with psycopg.connect(
@@ -63,11 +70,15 @@ class Server:
             connection.execute(statement)
 
 
-def start() -> Server:
-    """A server to test against; MissingError says why there is none."""
-    if given := os.environ.get("PENSTOCK_TEST_POSTGRES"):
+def start(*, lasting: bool = False) -> Server:
+    """A server to test against; MissingError says why there is none.
+
+    One that is `lasting` keeps over a restart what was committed before it.
+    """
+    given = os.environ.get("PENSTOCK_TEST_POSTGRES")
+    if given and not lasting:
         return Server(make_url(given).set(drivername="postgresql+psycopg"))
-    process = _Process(_binaries())
+    process = _Process(_binaries(), _LASTING if lasting else _FOR_TESTS)
     address = URL.create(
         "postgresql+psycopg", "penstock", host="127.0.0.1", port=process.port, database="postgres"
     )
@@ -95,23 +106,34 @@ def _version(binaries: Path) -> tuple[int, ...]:
 class _Process:
     """A server process with a folder of its own."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, settings: tuple[str, ...]) -> None:
+        self._binaries = binaries
+        self._settings = settings
         self._folder = Path(tempfile.mkdtemp(prefix="penstock-postgres-"))
         self._account = _account()
         if self._account:
             shutil.chown(self._folder, self._account["user"], self._account["group"])
         self._run(binaries, "initdb", "-U", "penstock", "-A", "trust", "-E", "UTF8", "--no-sync")
         self.port = free_port()
-        options = ("listen_addresses=127.0.0.1", f"unix_socket_directories={self._folder}")
         self._log = (self._folder / "server.log").open("wb")
-        self._server = subprocess.Popen(
-            [binaries / "postgres", "-D", self._data, "-p", str(self.port)]
-            + [word for option in (*options, *_FOR_TESTS) for word in ("-c", option)],
+        self._server = self._started()
+        self._await()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        options = ("listen_addresses=127.0.0.1", f"unix_socket_directories={self._folder}")
+        return subprocess.Popen(
+            [self._binaries / "postgres", "-D", self._data, "-p", str(self.port)]
+            + [word for option in (*options, *self._settings) for word in ("-c", option)],
             stdout=self._log,
             stderr=self._log,
             cwd=self._folder,
             **self._account,
         )
+
+    def restart(self, mode: str) -> None:
+        self._server.send_signal(_SIGNALS[mode])
+        self._server.wait(20)
+        self._server = self._started()
         self._await()
 
     @property

@@ -3,21 +3,27 @@
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from textwrap import dedent, indent
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from penstock import migrations
 from penstock.migrations import VERSION_TABLE, is_declared, scripts, status, upgrade
+from streams.db import days
 from streams.db.engine import reading, writing
 from streams.db.metadata import metadata
 from streams.errors import ConfigError
+from streams.expiry import day_at
+from streams.tables import LEDGER
 
 ROOT = Path(__file__).parents[2]
+TODAY = day_at(time.time_ns() // 1_000_000)
 
 
 def differences(engine) -> list:
@@ -128,3 +134,52 @@ def test_rebuilding_a_table_keeps_the_rows_that_point_to_it(own_line, engine, da
 
     with reading(engine) as connection:
         assert connection.execute(text("SELECT a FROM child")).scalars().all() == [1]
+
+
+FILLED = {
+    "answer": "day, pid16, 1, 1, 0, 0, 0, ms, 0, 1, 0, 0, NULL, 0, 1, NULL, 1, 3, NULL, 0, 0, 0, 0",
+    "answer_blob": "day, pid16, 1, 1, pid16",
+    "confirmation": "day, pid16, 1, 1, 0, 0, 0, ms",
+    "label": "day, pid16, 1, 1, pid16, 0, 1, NULL, ms, 0, 0, 0, 0, 0",
+    "label_blob": "day, pid16, 1, 1, pid16, pid16",
+}
+
+
+def held(engine) -> dict[str, list]:
+    with reading(engine) as connection:
+        return {
+            name: connection.execute(text(f"SELECT * FROM {name} ORDER BY day, pid16")).all()
+            for name in FILLED
+        }
+
+
+@pytest.mark.parametrize("rows", [0, 300])
+def test_a_ledger_in_one_piece_is_upgraded_to_days_and_keeps_its_rows(engine, database_url, rows):
+    is_server = engine.dialect.name == "postgresql"
+    with writing(engine) as connection:
+        command.upgrade(migrations._config(connection), "0001")
+        number = "n" if is_server else "CAST(n AS TEXT)"
+        pid16 = (
+            "decode(lpad(to_hex(n), 32, '0'), 'hex')" if is_server else f"CAST({number} AS BLOB)"
+        )
+        # Day 0, a day of long ago, one far ahead, and some around today.
+        day = "CASE n % 5 WHEN 0 THEN 0 WHEN 1 THEN 7 WHEN 2 THEN 13000 ELSE :today - n % 3 END"
+        for name, values in FILLED.items():
+            chosen = values.replace("pid16", pid16).replace("ms", "n").replace("day", f"({day})")
+            series = (
+                "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < :rows)"
+            )
+            filled = f"INSERT INTO {name} {series} SELECT {chosen} FROM s WHERE n <= :rows"
+            connection.execute(text(filled), {"today": TODAY, "rows": rows})
+    before = held(engine)
+
+    upgrade(database_url)
+
+    assert len(before["answer"]) == rows
+    assert held(engine) == before
+    assert differences(engine) == []
+    if is_server:
+        with reading(engine) as connection:
+            found = {table.name: days.existing(connection, table) for table in LEDGER}
+        expected = {TODAY - k for k in range(3)} if rows else set()
+        assert found == dict.fromkeys(FILLED, expected)
