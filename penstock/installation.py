@@ -9,13 +9,14 @@ import msgspec
 from sqlalchemy import Engine
 
 from penstock import migrations
+from penstock.logs import open_log
 from penstock.settings import Settings
 from streams import installation as stored
 from streams import keys
 from streams.db.clock import Clock, restarted
 from streams.db.engine import connect, reading, writing
-from streams.errors import ConfigError, UnavailableError
-from streams.logs.embedded import EmbeddedLog
+from streams.errors import ConfigError, InputError, UnavailableError
+from streams.logs.base import Log, TopicState
 from streams.topics import EVENTS, TOPICS
 
 CLOCK_NAME = "clock.json"
@@ -30,7 +31,7 @@ class Installation(msgspec.Struct, frozen=True):
 
     settings: Settings
     engine: Engine
-    log: EmbeddedLog
+    log: Log
     clock: Clock
 
     def now_ms(self) -> int:
@@ -39,7 +40,11 @@ class Installation(msgspec.Struct, frozen=True):
 
 
 def prepare(settings: Settings) -> None:
-    """Everything a start needs exists: folder, schema at head, secret, clock and topics."""
+    """Everything a start needs exists: folder, schema at head, secret, clock and topics.
+
+    On Kafka topics are made by `penstock topics ensure` and never in passing; that they are there
+    with the right number of partitions is checked. Raises ConfigError when they are not.
+    """
     make_folder(settings)
     migrations.upgrade(settings.database)
     engine = connect(settings.database, durable=True)
@@ -50,18 +55,44 @@ def prepare(settings: Settings) -> None:
     finally:
         engine.dispose()
     _keep_clock(settings, clock)
-    log = EmbeddedLog(settings.log_path, clock=clock)
+    log = open_log(settings, clock=clock)
     try:
-        for topic in TOPICS.values():
-            is_events = topic is EVENTS
-            log.ensure(
-                topic.name,
-                settings.partitions,
-                retention_ms=settings.log_retention_ms if is_events else topic.retention_ms,
-                retention_bytes=settings.log_retention_bytes,
-            )
+        if settings.kafka_servers:
+            require_topics(settings, log)
+        else:
+            make_topics(settings, log)
     finally:
         log.close()
+
+
+def make_topics(settings: Settings, log: Log) -> list[TopicState]:
+    """Every topic of the house is there; those that stand keep what they have."""
+    return [
+        log.ensure(
+            topic.name,
+            settings.partitions,
+            retention_ms=settings.log_retention_ms if topic is EVENTS else topic.retention_ms,
+            retention_bytes=settings.log_retention_bytes,
+        )
+        for topic in TOPICS.values()
+    ]
+
+
+def require_topics(settings: Settings, log: Log) -> None:
+    """Raises ConfigError for a topic that is missing or has another number of partitions."""
+    for name in TOPICS:
+        try:
+            state = log.state(name)
+        except InputError as error:
+            raise ConfigError(
+                error.message, why="topics are never made in passing", fix=error.fix
+            ) from error
+        if state.partitions != settings.partitions:
+            raise ConfigError(
+                f"topic {name!r} has {state.partitions} partitions, not {settings.partitions}",
+                why="an event's partition follows from their number, which is fixed for ever",
+                fix=f"set PENSTOCK_PARTITIONS={state.partitions}, or another PENSTOCK_KAFKA_PREFIX",
+            )
 
 
 def make_folder(settings: Settings) -> None:
@@ -87,9 +118,10 @@ def opened(
     """The installation, which must have been prepared; `durable` commits survive a power cut.
 
     `role` is who works on it: PostgreSQL lists its sessions under this name, and it has as many
-    of them as `CONNECTIONS` says, or the setting for web.
+    of them as `CONNECTIONS` says, or the setting for web. Kafka's groups know it by this name too,
+    unless PENSTOCK_WORKER gives another.
     """
-    if not settings.log_path.exists():
+    if not settings.kafka_servers and not settings.log_path.exists():
         raise ConfigError(
             f"{settings.data_dir.absolute()} holds no installation yet",
             why="`penstock up` or `penstock db upgrade` makes it; PENSTOCK_DATA_DIR says where",
@@ -102,7 +134,7 @@ def opened(
     )
     clock = read_clock(settings)
     try:
-        log = EmbeddedLog(settings.log_path, clock=clock)
+        log = open_log(settings, clock=clock, role=role)
         try:
             yield Installation(settings, engine, log, clock)
         finally:

@@ -17,7 +17,7 @@ from streams.errors import ConfigError
 PREFIX = "PENSTOCK_"
 MIB = 1024 * 1024
 DAY_MS = 86_400_000
-SECRET_FIELDS = ("database_url",)
+SECRET_FIELDS = ("database_url", "kafka_password")
 """May come from a file, and are never printed."""
 
 OTHER_NAMES = frozenset({"PENSTOCK_PIN", "PENSTOCK_CLIENT_DIR", "PENSTOCK_KEY", "PENSTOCK_SERVER"})
@@ -34,6 +34,25 @@ class Settings:
     data_dir: Path = Path(".penstock")
     # Results: sqlite:///file or postgresql://...; empty means penstock.db in the data folder.
     database_url: str = ""
+
+    # Kafka brokers, host:port separated by commas; empty means the embedded log.
+    kafka_servers: str = ""
+    # What its topics and groups begin with, where several installations share a cluster.
+    kafka_prefix: str = "penstock."
+    # PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.
+    kafka_security: str = "PLAINTEXT"
+    # Who the brokers' certificates are signed by, and our own certificate and key, as PEM files.
+    kafka_ca_file: str = ""
+    kafka_cert_file: str = ""
+    kafka_key_file: str = ""
+    # PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, with user and password.
+    kafka_sasl: str = ""
+    kafka_user: str = ""
+    kafka_password: str = ""
+    # lz4, gzip or none, for what is written to Kafka.
+    kafka_compression: str = "lz4"
+    # What this process is called in Kafka's groups: stable over restarts, its own on a cluster.
+    worker: str = ""
 
     # Sessions that a web process opens on PostgreSQL at most.
     web_connections: int = 10
@@ -97,6 +116,11 @@ class Settings:
         return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{self.port}"
 
 
+_ONE_OF: dict[str, tuple[str, ...]] = {
+    "kafka_security": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    "kafka_sasl": ("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+    "kafka_compression": ("lz4", "gzip", "none"),
+}
 _AT_LEAST: dict[str, float] = {
     "web_connections": 1,
     "port": 1,
@@ -179,6 +203,9 @@ def _value(name: str, field: str, kind: type, text: str) -> object:
         low, high = _AT_LEAST.get(field, 0.0), _AT_MOST.get(field, math.inf)
         if not low <= value <= high or (field == "speed" and value == 0):
             raise ConfigError(f"{name}: {text} is not within {low:g} to {high:g}")
+    if field in _ONE_OF and value not in _ONE_OF[field]:
+        allowed = ", ".join(filter(None, _ONE_OF[field]))
+        raise ConfigError(f"{name}: {text!r} is not one of {allowed}")
     return value
 
 

@@ -5,14 +5,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from penstock import installation, lock, status
 from penstock.cli.output import Output
 from penstock.settings import Settings
 from penstock.supervisor import ROLES, Supervisor, child_command
-from streams.errors import UnavailableError
+from streams.errors import ConfigError, UnavailableError
 
 STATUS_S = 5.0
 PORT_WAIT_S = 3.0  # longer than children take to notice that their supervisor is gone
@@ -34,6 +34,23 @@ def up(settings: Settings, output: Output) -> int:
         threading.Thread(target=_report, args=(settings, output, stop), daemon=True).start()
         Supervisor(ROLES, child_command, say=output.say).run(stop)
         output.say("stopped")
+    return INTERRUPTED if reason == [signal.SIGINT] else 0
+
+
+def play(settings: Settings, name: str, role: Callable[[Settings, threading.Event], None]) -> int:
+    """One role in this process until SIGTERM (exit code 0) or Ctrl-C (130).
+
+    Any number of processes may play a role: workers share partitions, one control works while
+    others wait. Raises ConfigError on the embedded log, which `penstock up` serves whole.
+    """
+    if not settings.kafka_servers:
+        raise ConfigError(
+            f"{name} as a process of its own needs Kafka",
+            why="the embedded log is one machine's, and `penstock up` runs every role on it",
+            fix="penstock up, or set PENSTOCK_KAFKA_SERVERS",
+        )
+    with _stopping() as (stop, reason):
+        role(settings, stop)
     return INTERRUPTED if reason == [signal.SIGINT] else 0
 
 

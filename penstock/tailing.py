@@ -1,18 +1,17 @@
 """Events as they stand in the log, with their places."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from streams import codec
 from streams.events import PREFIX, AnyEvent
-from streams.logs.base import GapError, Log, Reader, Record
+from streams.logs.base import Bounds, GapError, Log, Reader, Record
 from streams.topics import EVENTS
 
 POLL_BYTES = 1 << 20
 POLL_S = 0.5
-GROUP = "tail"
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -39,11 +38,13 @@ def recent(log: Log, *, count: int, model: str | None = None) -> list[Seen]:
     while True:
         bounds = log.bounds(EVENTS.name)
         starts = {p: max(b.begin, b.end - back) for p, b in bounds.items()}
-        reader = log.reader(EVENTS.name, group=GROUP)
+        reader = log.reader(EVENTS.name, group=None)
         try:
             for partition, start in starts.items():
                 reader.seek(partition, start)
-            found = [seen for record in _until(reader, bounds) for seen in _seen(record, model)]
+            found = [
+                seen for record in _until(reader, starts, bounds) for seen in _seen(record, model)
+            ]
         finally:
             reader.close()
         if len(found) >= count or all(starts[p] == b.begin for p, b in bounds.items()):
@@ -54,7 +55,7 @@ def recent(log: Log, *, count: int, model: str | None = None) -> list[Seen]:
 
 def follow(log: Log, *, model: str | None = None) -> Iterator[Seen]:
     """Every event that is appended from now on, without end."""
-    reader = log.reader(EVENTS.name, group=GROUP)
+    reader = log.reader(EVENTS.name, group=None)
     for partition, bounds in log.bounds(EVENTS.name).items():
         reader.seek(partition, bounds.end)
     try:
@@ -65,10 +66,25 @@ def follow(log: Log, *, model: str | None = None) -> Iterator[Seen]:
         reader.close()
 
 
-def _until(reader: Reader, bounds: Any) -> Iterator[Record]:
-    """What the reader finds before the ends of `bounds`."""
-    while records := reader.poll(max_bytes=POLL_BYTES, timeout_s=0.0):
-        yield from (record for record in records if record.offset < bounds[record.partition].end)
+def _until(
+    reader: Reader, starts: Mapping[int, int], bounds: Mapping[int, Bounds]
+) -> Iterator[Record]:
+    """What lies between `starts` and the ends of `bounds`."""
+    left = {partition for partition, start in starts.items() if start < bounds[partition].end}
+    while left:
+        try:
+            records = reader.poll(max_bytes=POLL_BYTES, timeout_s=POLL_S)
+        except GapError as gap:
+            reader.seek(gap.partition, gap.begin)
+            if gap.begin >= bounds[gap.partition].end:
+                left.discard(gap.partition)
+            continue
+        for record in records:
+            end = bounds[record.partition].end
+            if record.offset < end:
+                yield record
+            if record.offset + 1 >= end:
+                left.discard(record.partition)
 
 
 def _poll(reader: Reader) -> list[Record]:

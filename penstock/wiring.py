@@ -12,6 +12,7 @@ from streams import deadletters, expiry, registry
 from streams.db.clock import Clock
 from streams.db.engine import writing
 from streams.installation import keep_expiry, keep_tick
+from streams.logs.embedded import EmbeddedLog
 from streams.topics import TOPICS
 
 Role = Callable[[Settings, threading.Event], None]
@@ -93,8 +94,9 @@ def _expire_letters(here: Installation) -> None:
 
 
 def _trim(here: Installation) -> None:
-    for topic in TOPICS:
-        here.log.trim(topic, now_ms=here.now_ms())
+    if isinstance(here.log, EmbeddedLog):  # Kafka's brokers do it themselves
+        for topic in TOPICS:
+            here.log.trim(topic, now_ms=here.now_ms())
 
 
 PLAYED: Mapping[str, Role] = {"web": web, "intake": intake, "control": control}

@@ -14,6 +14,10 @@ from streams.errors import ConfigError, ConflictError, Error, IllegalTransitionE
 _HERE = "penstock.cli"
 COMMANDS = {
     "up": (f"{_HERE}.up", "up", "Start everything on this machine."),
+    "worker": (f"{_HERE}.roles", "worker", "Count events, beside other workers (Kafka)."),
+    "control": (f"{_HERE}.roles", "control", "Relay, close and expire (Kafka)."),
+    "web": (f"{_HERE}.roles", "web", "Serve pages and ingest (Kafka)."),
+    "topics": (f"{_HERE}.topics", "topics", "Make and list the log's topics."),
     "send": (f"{_HERE}.send", "send", "Send events from a JSON Lines file or stdin."),
     "import": (f"{_HERE}.imports", "imports", "Import labels or predictions from CSV or Parquet."),
     "events": (f"{_HERE}.events", "events", "Look at events, and at those that were refused."),

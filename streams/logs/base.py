@@ -51,6 +51,14 @@ class TopicState(msgspec.Struct, frozen=True):
     partitions: int
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """How long a topic keeps its records, and what an append waits for; None: no limit, or none."""
+
+    retention_ms: int | None = None
+    retention_bytes: int | None = None
+    min_insync: int | None = None  # copies on brokers
+
+
 class Bounds(msgspec.Struct, frozen=True):
     """The offsets a partition still holds: `begin <= offset < end`."""
 
@@ -85,8 +93,18 @@ class Reader(Protocol):
 class Log(Protocol):
     """Durable topics. Appending and reading may go on in different processes."""
 
-    def ensure(self, topic: str, partitions: int) -> TopicState:
-        """The topic exists with this number of partitions; another number is a ConflictError."""
+    def ensure(
+        self,
+        topic: str,
+        partitions: int,
+        *,
+        retention_ms: int | None = None,
+        retention_bytes: int | None = None,
+    ) -> TopicState:
+        """The topic exists with this number of partitions; another number is a ConflictError.
+
+        A topic that is made keeps records for this long and this much, per topic.
+        """
         ...
 
     def state(self, topic: str) -> TopicState:
@@ -105,8 +123,16 @@ class Log(Protocol):
         """What each partition holds now."""
         ...
 
-    def reader(self, topic: str, *, group: str) -> Reader:
-        """A reader of its own; any number of them may read the same topic."""
+    def kept(self, topic: str) -> Kept:
+        """How long the topic keeps its records."""
+        ...
+
+    def reader(self, topic: str, *, group: str | None) -> Reader:
+        """A reader of its own; readers of one group share the partitions among them.
+
+        Without a group it is assigned all of them at once, and nobody else notices. The embedded
+        log, which one worker reads, assigns all of them to every reader.
+        """
         ...
 
     def now_ms(self) -> int:

@@ -17,7 +17,7 @@ from streams.db import sqlite
 from streams.db.clock import Clock
 from streams.errors import ConfigError, ConflictError, InputError
 from streams.logs import embedded_file as file
-from streams.logs.base import Bounds, TopicState
+from streams.logs.base import Bounds, Kept, TopicState
 from streams.logs.embedded_reader import EmbeddedReader
 from streams.logs.embedded_retention import delete_dropped, delete_passed, shrink
 
@@ -98,7 +98,15 @@ class EmbeddedLog:
         with self._looking() as db:
             return file.bounds(db, file.topic(db, topic)[0])
 
-    def reader(self, topic: str, *, group: str) -> EmbeddedReader:
+    def kept(self, topic: str) -> Kept:
+        with self._looking() as db:
+            file.topic(db, topic)
+            row = db.execute(
+                "SELECT retention_ms, retention_bytes FROM topic WHERE name = ?", (topic,)
+            ).fetchone()
+        return Kept(retention_ms=row[0], retention_bytes=row[1])
+
+    def reader(self, topic: str, *, group: str | None) -> EmbeddedReader:
         """As `Log.reader`; it is assigned every partition, whatever its group."""
         del group
         return EmbeddedReader(self._path, self.state(topic))

@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
-from kafka.admin import OffsetSpec
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
 from streams.errors import ConflictError, InputError
-from streams.logs.base import Bounds, TopicState
+from streams.logs.base import Bounds, Kept, TopicState
 from streams.logs.kafka_cluster import Cluster, answering
 from streams.logs.kafka_reader import KafkaReader
 
 SEND_S = 30.0  # how long records may wait for their brokers
+SETTINGS_TOLD = ("retention.ms", "retention.bytes", "min.insync.replicas")
 RECORD_BYTES = 8 << 20  # the largest record: an envelope of the largest body, and its header
 
 
@@ -107,7 +108,21 @@ class KafkaLog:
             )
         return {place.partition: Bounds(begin[place].offset, end[place].offset) for place in places}
 
-    def reader(self, topic: str, *, group: str) -> KafkaReader:
+    def kept(self, topic: str) -> Kept:
+        name = self._cluster.topic(topic)
+        with answering(f"tell the settings of {topic}"):
+            told = self._admin().describe_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all"
+            )
+        values = {key: told["topic"][name][key]["value"] for key in SETTINGS_TOLD}
+        retention_ms, retention_bytes, min_insync = map(int, values.values())
+        return Kept(
+            retention_ms=None if retention_ms < 0 else retention_ms,
+            retention_bytes=None if retention_bytes < 0 else retention_bytes,
+            min_insync=min_insync,
+        )
+
+    def reader(self, topic: str, *, group: str | None) -> KafkaReader:
         return KafkaReader(self._cluster, self, self.state(topic), group=group)
 
     def now_ms(self) -> int:

@@ -37,6 +37,7 @@ class Cluster(msgspec.Struct, frozen=True):
         return {
             "bootstrap_servers": self.servers.split(","),
             "client_id": self.worker,
+            "bootstrap_timeout_ms": 10_000,
             "reconnect_backoff_max_ms": 1_000,  # 30 s by default; a broker is back sooner
             **self.security,
         }
@@ -52,6 +53,12 @@ def answering(what: str) -> Iterator[None]:
             f"Kafka refuses to {what}",
             why=f"{type(error).__name__}: {error}",
             fix="check the user, its password and its rights (PENSTOCK_KAFKA_*)",
+        ) from error
+    except kafka_errors.FencedInstanceIdError as error:
+        raise ConfigError(
+            f"Kafka refuses to {what}: another process has joined under our name",
+            why="PENSTOCK_WORKER must be this process's own in the cluster",
+            fix="give each worker a name of its own",
         ) from error
     except kafka_errors.KafkaError as error:
         raise UnavailableError(

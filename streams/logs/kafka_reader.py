@@ -36,7 +36,7 @@ SETTINGS: Mapping[str, Any] = {
 class KafkaReader:
     """A `Reader` whose partitions are given and taken by the group's coordinator."""
 
-    def __init__(self, cluster: Cluster, log: Log, state: TopicState, *, group: str) -> None:
+    def __init__(self, cluster: Cluster, log: Log, state: TopicState, *, group: str | None) -> None:
         self._log = log
         self._state = state
         self._name = cluster.topic(state.name)
@@ -50,11 +50,13 @@ class KafkaReader:
         self._sure_until = time.monotonic() + SAME_TOPIC_S
         with answering(f"read {state.name}"):
             self._consumer = KafkaConsumer(
-                **cluster.client(),
-                **SETTINGS,
-                group_id=cluster.topic(group),
-                group_instance_id=cluster.worker,
+                **cluster.client(), **SETTINGS, **_member(cluster, group)
             )
+            if group is None:
+                places = [self._place(partition) for partition in range(state.partitions)]
+                self._consumer.assign(places)
+                self.given(places)
+                return
             self._consumer.subscribe([self._name], listener=_Rebalances(self))
             # Asked for between subscribing and joining, the metadata is there for the first
             # rebalance; else kafka-python joins without, and again when it comes.
@@ -177,6 +179,13 @@ class KafkaReader:
 
     def _place(self, partition: int) -> TopicPartition:
         return TopicPartition(self._name, partition)
+
+
+def _member(cluster: Cluster, group: str | None) -> dict[str, Any]:
+    """Who we are in the group: a member that comes back under its name takes over at once."""
+    if group is None:
+        return {"group_id": None}
+    return {"group_id": cluster.topic(group), "group_instance_id": cluster.worker}
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped

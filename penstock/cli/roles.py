@@ -1,0 +1,31 @@
+"""`penstock worker`, `control` and `web`: one role of an installation as a process of its own."""
+
+import click
+
+from penstock.cli.base import Command
+
+
+@click.command(cls=Command)
+def worker() -> int:
+    """Count events: one of any number of workers that share Kafka's partitions."""
+    return _play("intake")
+
+
+@click.command(cls=Command)
+def control() -> int:
+    """Relay messages, close what is due, expire what is old; the others wait while one works."""
+    return _play("control")
+
+
+@click.command(cls=Command)
+def web() -> int:
+    """Serve pages and ingest."""
+    return _play("web")
+
+
+def _play(role: str) -> int:
+    from penstock.cli.settings import settings
+    from penstock.starting import play
+    from penstock.wiring import PLAYED
+
+    return play(settings(), role, PLAYED[role])

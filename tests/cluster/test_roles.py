@@ -1,0 +1,88 @@
+"""Penstock on Kafka and PostgreSQL, as an operator meets it."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from tests.cli.conftest import lines, prediction
+
+pytestmark = pytest.mark.cluster
+EVENTS = 3_000
+
+
+def sent(place, start: int, count: int) -> None:
+    events = lines(*[prediction(k) for k in range(start, start + count)]).decode()
+    done = place.run("send", "-", stdin=events)
+    assert done.returncode == 0, done.stderr
+
+
+def test_topics_are_never_made_in_passing(bare):
+    before = bare.run("db", "upgrade")
+
+    assert before.returncode == 2
+    assert "there is no topic" in before.stderr
+    assert "penstock topics ensure" in before.stderr
+
+    made = bare.run("topics", "ensure", "-o", "json")
+    again = bare.run("topics", "ensure", "-o", "json")
+
+    assert made.returncode == again.returncode == 0, made.stderr + again.stderr
+    assert made.stdout == again.stdout
+    events = next(t for t in json.loads(made.stdout) if t["topic"] == "events")
+    assert (events["partitions"], events["min_insync"]) == (12, 1)
+    assert events["retention_ms"] == 7 * 86_400_000
+    assert bare.run("db", "upgrade").returncode == 0
+
+
+def test_another_number_of_partitions_is_refused(place):
+    place.env["PENSTOCK_PARTITIONS"] = "6"
+
+    refused = place.run("db", "upgrade")
+
+    assert refused.returncode == 2
+    assert "has 12 partitions, not 6" in refused.stderr
+
+
+def test_two_workers_share_the_events_and_one_of_them_is_killed(place):
+    place.serve()
+    place.play("control")
+    first, _ = place.play("worker", "w1"), place.play("worker", "w2")
+    sent(place, 0, EVENTS)
+
+    place.until(lambda: place.counted() > 0)
+    first.kill()
+    sent(place, EVENTS, EVENTS)
+    sent(place, 0, 500)  # again: counted once
+    place.play("worker", "w1")
+
+    place.until(lambda: place.counted() >= 2 * EVENTS + 500)
+    (counts,) = json.loads(place.run("events", "counts", "-o", "json").stdout)
+    assert (counts["model"], counts["answered"]) == ("spam", 2 * EVENTS)
+    held = json.loads(place.run("topics", "list", "-o", "json").stdout)
+    assert next(t for t in held if t["topic"] == "events")["records"] > 0
+    tail = place.run("events", "tail", "-n", "5", "-o", "jsonl")
+    assert len(tail.stdout.splitlines()) == 5, tail.stderr
+
+
+@pytest.mark.parametrize("role", ["worker", "control", "web"])
+def test_a_role_ends_within_two_seconds_when_it_is_asked_to(place, role):
+    process = place.play(role, "w1")
+    time.sleep(3)
+    assert process.poll() is None, place.said.read_text()
+
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(10)
+
+    assert (code, time.monotonic() - started < 2) == (0, True)
+
+
+def test_a_worker_waits_for_a_broker_that_is_away_and_says_so(place):
+    place.env["PENSTOCK_KAFKA_SERVERS"] = "127.0.0.1:1"
+
+    away = place.run("topics", "list")
+
+    assert away.returncode == 1
+    assert "Kafka" in away.stderr
