@@ -57,6 +57,11 @@ class Server:
         if self._process is not None:
             self._process.stop()
 
+    def cpu_s(self) -> float:
+        """CPU seconds that the server and its sessions have used so far."""
+        assert self._process is not None, "only a server of ours can be measured"
+        return self._process.cpu_s()
+
     def restart(self, mode: str = "immediate") -> None:
         """It is up again; `immediate` is a crash: it forgets whatever it need not remember."""
         assert self._process is not None, "this server is not ours to restart"
@@ -129,6 +134,21 @@ class _Process:
             cwd=self._folder,
             **self._account,
         )
+
+    def cpu_s(self) -> float:
+        """Its own, that of children that ended, and that of those that live."""
+        own = self._server.pid
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(stat.parent.name) == own:
+                ticks += sum(map(int, fields[11:15]))
+            elif int(fields[1]) == own:
+                ticks += sum(map(int, fields[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def restart(self, mode: str) -> None:
         self._server.send_signal(_SIGNALS[mode])

@@ -9,10 +9,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, text
+from sqlalchemy import CheckConstraint, Column, Engine, Integer, MetaData, Table, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from streams.db import leases
+from streams.db import bulk, leases
 from streams.db.engine import connect, reading, writing
 from streams.db.metadata import metadata
 from streams.errors import ConfigError, ConflictError, UnavailableError
@@ -143,7 +143,7 @@ def test_a_session_that_the_server_ends_is_unavailable_and_the_next_one_works(po
     engine.dispose()
 
 
-def test_a_frozen_worker_holds_its_rows_for_seconds_only(postgres_url):
+def test_a_session_has_its_limits_and_plans_for_tables_as_they_are(postgres_url):
     engine = connect(f"{postgres_url}?options=-c%20work_mem%3D5MB")
 
     with reading(engine) as connection:
@@ -152,13 +152,84 @@ def test_a_frozen_worker_holds_its_rows_for_seconds_only(postgres_url):
             for name in (
                 "idle_in_transaction_session_timeout",
                 "lock_timeout",
+                "plan_cache_mode",
                 "statement_timeout",
                 "work_mem",
             )
         }
 
     engine.dispose()
-    assert list(limits.values()) == ["5s", "7s", "30s", "5MB"]
+    assert list(limits.values()) == ["5s", "7s", "force_custom_plan", "30s", "5MB"]
+
+
+def test_what_the_url_says_of_a_session_wins(postgres_url):
+    engine = connect(
+        f"{postgres_url}?options=-c%20statement_timeout%3D9s&application_name=mine", name="other"
+    )
+
+    with reading(engine) as connection:
+        found = [
+            connection.execute(text(f"SHOW {name}")).scalar_one()
+            for name in ("statement_timeout", "application_name", "lock_timeout")
+        ]
+
+    engine.dispose()
+    assert found == ["9s", "mine", "7s"]
+
+
+def test_a_process_has_no_more_sessions_than_it_was_given(postgres_url, monkeypatch):
+    monkeypatch.setattr("streams.db.engine._POOL_WAIT_S", 0.1)
+    engine = connect(postgres_url, connections=1)
+
+    with reading(engine), pytest.raises(UnavailableError, match="in use"), reading(engine):
+        pass
+
+    engine.dispose()
+
+
+def test_a_statement_that_takes_too_long_is_unavailable_and_nothing_was_written(postgres_url):
+    engine = connect(f"{postgres_url}?options=-c%20statement_timeout%3D50")
+    with writing(engine) as connection:
+        connection.execute(text("CREATE TABLE note (a INTEGER PRIMARY KEY)"))
+
+    def slow() -> None:
+        with writing(engine) as connection:
+            connection.execute(text("INSERT INTO note VALUES (1)"))
+            connection.execute(text("SELECT pg_sleep(5)"))
+
+    with pytest.raises(UnavailableError, match="too long"):
+        slow()
+
+    assert rows(engine) == []
+    engine.dispose()
+
+
+def test_a_lock_that_is_waited_for_too_long_in_a_copy_is_unavailable(postgres_url):
+    engine, hasty = connect(postgres_url), connect(postgres_url, wait_s=0.1)
+    table = Table("copied", MetaData(), Column("a", Integer, primary_key=True))
+    with writing(engine) as connection:
+        table.create(connection)
+
+    with writing(engine) as slow:
+        bulk.insert(slow, table, [(1,)])
+        with pytest.raises(UnavailableError, match="lock"), writing(hasty) as connection:
+            bulk.insert(connection, table, [(1,)])
+    with pytest.raises(ConflictError, match="was there"), writing(hasty) as connection:
+        bulk.insert(connection, table, [(2,), (1,)])
+
+    with reading(engine) as connection:
+        assert connection.execute(table.select()).scalars().all() == [1]
+    engine.dispose()
+    hasty.dispose()
+
+
+def test_a_rule_of_the_schema_that_a_row_breaks_is_no_conflict(engine):
+    table = Table("ruled", MetaData(), Column("a", Integer), CheckConstraint("a > 0", name="a"))
+    with writing(engine) as connection:
+        table.create(connection)
+
+    with pytest.raises(IntegrityError), writing(engine) as connection:
+        connection.execute(table.insert(), [{"a": 0}])
 
 
 def test_a_server_that_is_away_is_unavailable():
