@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from penstock.settings import Settings
 
@@ -17,8 +19,22 @@ KINDS = ("up", "web", "intake", "intake", "control")
 TICK_S = 0.01
 
 
+class Victim(Protocol):
+    """What a `Killer` aims at."""
+
+    kinds: Sequence[str]
+
+    def keep_up(self) -> None:
+        """Every process of it runs, or has just been started."""
+
+    def pids(self) -> dict[str, int]:
+        """What there is to kill now, by kind."""
+
+
 class Service:
     """`penstock up` on one folder, started again at once like by a service manager."""
+
+    kinds: Sequence[str] = KINDS
 
     def __init__(self, settings: Settings, log: Path) -> None:
         self.settings = settings
@@ -79,7 +95,7 @@ class Service:
 class Killer:
     """Kills one of the processes at random instants, `gap_s` apart, as often as allowed."""
 
-    def __init__(self, service: Service, *, seed: int, gap_s: tuple[float, float]) -> None:
+    def __init__(self, service: Victim, *, seed: int, gap_s: tuple[float, float]) -> None:
         self._service = service
         self._draw = random.Random(seed)
         self._gap_s = gap_s
@@ -97,7 +113,7 @@ class Killer:
         self._service.keep_up()
         if time.monotonic() >= self._due_s:
             pids = self._service.pids()
-            kind = self._draw.choice(KINDS)
+            kind = self._draw.choice(self._service.kinds)
             if kind in pids and self.kills.total() < self.allowed:
                 os.kill(pids[kind], signal.SIGKILL)
                 self.kills[kind] += 1
