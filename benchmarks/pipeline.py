@@ -33,6 +33,7 @@ from streams.db.clock import Clock
 from streams.db.engine import connect, reading, writing
 from streams.envelopes import pack
 from streams.garbage import collected_between
+from streams.logs.base import Log
 from streams.logs.embedded import EmbeddedLog
 from streams.pipe import Pipe
 from streams.pipeline import Pipeline
@@ -55,7 +56,7 @@ class Place:
                 connection, kind=plans.MODEL, id=MODEL, body=msgspec.json.encode(declaration()),
                 from_ms=0, now_ms=0, by="bench",
             )  # fmt: skip
-        self.log = EmbeddedLog(folder / "log.db", clock=Clock())
+        self.log: Log = EmbeddedLog(folder / "log.db", clock=Clock())
         self.log.ensure("events", PARTITIONS)
         self.log.ensure("dead-letters", 1)
         start_ms = time.time_ns() // 1_000_000 - 30 * 3_600_000  # five million events ago
