@@ -64,5 +64,6 @@ def answering(what: str) -> Iterator[None]:
         raise UnavailableError(
             f"Kafka could not {what}",
             why=f"{type(error).__name__}: {error}",
-            fix="see whether its brokers are up; it is tried again",
+            fix="see whether its brokers are up and address, certificate and password are right;"
+            " it is tried again",
         ) from error
