@@ -75,12 +75,18 @@ class Batches:
         self._plans = plans.Plans()
         self._collector_plans: dict[str, Any] = {}
         self._plans_read_s = 0.0
+        self._forgotten = False
         with reading(engine) as connection:
             self._units = answers.Units(secret(connection))
         self._read_plans()
 
     def placed(self, arrivals: Arrivals) -> Arrivals:
         """Every name has its number; what has no place here is a dead letter."""
+        if self._forgotten:
+            self._codes = Codes(self._engine)
+            self._plans, self._collector_plans = plans.Plans(), {}
+            self._read_plans()
+            self._forgotten = False
         self._renew_plans(arrivals)
         models = {event.model for event in arrivals.events}
         self._codes.ensure({("model", 0, model) for model in models})
@@ -96,6 +102,14 @@ class Batches:
         wanted |= truths.wanted_codes(others, model_nos) | reports.wanted_codes(others)
         self._codes.ensure(wanted)
         return arrivals.without(answers.unplaceable(arrivals, model_nos, self._codes))
+
+    def forget(self) -> None:
+        """What was read of the store is read again for the next batch: it may have gone back.
+
+        A number that was given in a transaction that a failover or an older copy took back would
+        otherwise stand in rows, and mean another name later.
+        """
+        self._forgotten = True
 
     def folded(self, arrivals: Arrivals, watermarks: Mapping[int, int]) -> Counted:
         """What these arrivals come to, given what is stored now.

@@ -100,10 +100,10 @@ class Pipeline:
                         collect_cycles()
                     except ConflictError as raced:
                         _log.info("claiming again: %s", raced)
-                        self._held.lose_all()
+                        self._begin_again()
                     except UnavailableError as error:
                         _log.warning("intake waits: %s", error)
-                        self._held.lose_all()
+                        self._begin_again()
                         stop.wait(1.0)
         finally:
             self.close()
@@ -135,8 +135,10 @@ class Pipeline:
             except positions.LostError as lost:
                 self._held.lose(lost.partitions)
                 arrivals = arrivals.of_partitions(frozenset(arrivals.ends) - lost.partitions)
+                self._batches.forget()
                 if not arrivals.ends:
                     return
+                arrivals = self._batches.placed(arrivals)
             except ConflictError as raced:
                 _log.info("folding again: %s", raced)
             except Error:
@@ -144,7 +146,12 @@ class Pipeline:
             except Exception:
                 _log.exception("the fold failed; looking for the event")
                 arrivals = self._without_culprits(arrivals)
-        self._held.lose_all()  # claim and seek again
+        self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Whatever we believe of the store is read anew: positions, numbers, plans."""
+        self._held.lose_all()
+        self._batches.forget()
 
     def _folded(self, arrivals: Arrivals) -> Counted:
         watermarks = {p: self._held.positions[p].watermark_ms for p in arrivals.ends}

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from streams import tables
-from streams.db.engine import reading
+from streams.db.engine import reading, writing
+from streams.db.metadata import metadata
 from streams.envelopes import pack
 from streams.errors import ConfigError
 from streams.logs.embedded import EmbeddedLog
@@ -114,6 +115,27 @@ def embedded(tmp_path):
 
 def intake(log, engine):
     return spine.pipeline(log, engine, clock=spine.Hands())
+
+
+def test_a_store_that_went_back_in_time_is_counted_again_from_there_on(store, log):
+    """A failover that lost the last commits, or an older copy, under a worker that goes on."""
+    with reading(store) as connection:
+        old = {t: connection.execute(t.select()).mappings().all() for t in metadata.sorted_tables}
+    worker = spine.pipeline(log, store)
+    log.put(0, spine.T0, world.Sent((0, spine.T0, [answer("a-1", model="of then")])).lines)
+    worker.drain()
+    with writing(store) as connection:
+        for table, rows in old.items():
+            connection.execute(table.delete())
+            if rows:
+                connection.execute(table.insert(), [dict(row) for row in rows])
+
+    log.put(1, spine.T0, world.Sent((0, spine.T0, [answer("a-2", model="another")])).lines)
+    log.put(0, spine.T0, world.Sent((0, spine.T0, [answer("a-3", model="of then")])).lines)
+    worker.drain()
+
+    assert {key[:1] for key in spine.content(store)["answers"]} == {("of then",), ("another",)}
+    assert len(spine.content(store)["answers"]) == 3
 
 
 def test_records_that_retention_took_uncounted_are_a_gap_on_record(store, tmp_path):
