@@ -15,6 +15,7 @@ from penstock.supervisor import ROLES, Supervisor, child_command
 from streams.errors import ConfigError, UnavailableError
 
 STATUS_S = 5.0
+AWAY_S = 1.0
 PORT_WAIT_S = 3.0  # longer than children take to notice that their supervisor is gone
 INTERRUPTED = 130
 
@@ -37,11 +38,17 @@ def up(settings: Settings, output: Output) -> int:
     return INTERRUPTED if reason == [signal.SIGINT] else 0
 
 
-def play(settings: Settings, name: str, role: Callable[[Settings, threading.Event], None]) -> int:
+def play(
+    settings: Settings,
+    name: str,
+    role: Callable[[Settings, threading.Event], None],
+    output: Output,
+) -> int:
     """One role in this process until SIGTERM (exit code 0) or Ctrl-C (130).
 
     Any number of processes may play a role: workers share partitions, one control works while
-    others wait. Raises ConfigError on the embedded log, which `penstock up` serves whole.
+    others wait. A broker or database that is away is waited for. Raises ConfigError on the
+    embedded log, which `penstock up` serves whole.
     """
     if not settings.kafka_servers:
         raise ConfigError(
@@ -49,8 +56,15 @@ def play(settings: Settings, name: str, role: Callable[[Settings, threading.Even
             why="the embedded log is one machine's, and `penstock up` runs every role on it",
             fix="penstock up, or set PENSTOCK_KAFKA_SERVERS",
         )
+    said = ""
     with _stopping() as (stop, reason):
-        role(settings, stop)
+        while not stop.is_set():
+            try:
+                role(settings, stop)
+            except UnavailableError as away:
+                if said != (said := f"{name} waits: {away.message}"):
+                    output.say(said)
+                stop.wait(AWAY_S)
     return INTERRUPTED if reason == [signal.SIGINT] else 0
 
 

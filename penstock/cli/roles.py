@@ -2,7 +2,7 @@
 
 import click
 
-from penstock.cli.base import Command
+from penstock.cli.base import Command, output
 
 
 @click.command(cls=Command)
@@ -28,4 +28,4 @@ def _play(role: str) -> int:
     from penstock.starting import play
     from penstock.wiring import PLAYED
 
-    return play(settings(), role, PLAYED[role])
+    return play(settings(), role, PLAYED[role], output())

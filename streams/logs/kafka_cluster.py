@@ -37,7 +37,7 @@ class Cluster(msgspec.Struct, frozen=True):
         return {
             "bootstrap_servers": self.servers.split(","),
             "client_id": self.worker,
-            "bootstrap_timeout_ms": 10_000,
+            "bootstrap_timeout_ms": 3_000,  # whoever waits tries again, and can be stopped then
             "reconnect_backoff_max_ms": 1_000,  # 30 s by default; a broker is back sooner
             **self.security,
         }

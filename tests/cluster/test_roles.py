@@ -79,10 +79,23 @@ def test_a_role_ends_within_two_seconds_when_it_is_asked_to(place, role):
     assert (code, time.monotonic() - started < 2) == (0, True)
 
 
-def test_a_worker_waits_for_a_broker_that_is_away_and_says_so(place):
+def test_a_command_says_that_the_broker_is_away(place):
     place.env["PENSTOCK_KAFKA_SERVERS"] = "127.0.0.1:1"
 
     away = place.run("topics", "list")
 
     assert away.returncode == 1
-    assert "Kafka" in away.stderr
+    assert "Kafka could not" in away.stderr
+
+
+def test_a_worker_waits_for_a_broker_that_is_away_says_so_once_and_can_be_ended(place):
+    place.env["PENSTOCK_KAFKA_SERVERS"] = "127.0.0.1:1"
+    process = place.play("worker", "w1")
+
+    place.until(lambda: "intake waits: Kafka could not" in place.said.read_text())
+    time.sleep(5)
+
+    assert process.poll() is None
+    assert place.said.read_text().count("intake waits") == 1
+    process.terminate()
+    assert process.wait(10) == 0
