@@ -55,20 +55,22 @@ def by_request(
 ) -> list[tuple[Any, ...]]:
     """The rows of `table` that belong to these requests.
 
-    SQLite gets the ids of one day and model as one blob and cuts it itself: 0.3 us an id, where
-    a statement an id costs 3.5 us.
+    The ids of one day and model go to the database as one blob, which cuts it itself: 0.3 us an
+    id on SQLite, where a statement an id costs 3.5 us.
     """
     named = f"SELECT {', '.join(f't.{name}' for name in columns)} FROM "  # noqa: S608 - names of our own tables
-    if connection.dialect.name == "postgresql":
-        statement = f"{named} unnest(%s::bytea[]) AS k(pid16) JOIN {table.name} t {_ON_POSTGRESQL}"
-    else:
-        statement = f"{_CUT} {named} k CROSS JOIN {table.name} t {_ON_SQLITE}"
+    driver: Any = connection.connection.driver_connection
     rows: list[tuple[Any, ...]] = []
+    if connection.dialect.name == "postgresql":
+        statement = f"{named} {_CUT_ON_POSTGRESQL} JOIN {table.name} t {_ON_POSTGRESQL}"
+        with driver.cursor(binary=True) as cursor:
+            for day, model_no, ids in _by_place(keys):
+                cursor.execute(statement, (ids, len(ids) // 16 - 1, day, model_no))
+                rows.extend(cursor.fetchall())
+        return rows
+    statement = f"{_CUT} {named} k CROSS JOIN {table.name} t {_ON_SQLITE}"
     for day, model_no, ids in _by_place(keys):
-        given: tuple[Any, ...] = (len(ids) // 16 - 1, day, ids, model_no)
-        if connection.dialect.name == "postgresql":
-            given = ([ids[at : at + 16] for at in range(0, len(ids), 16)], day, model_no)
-        found = connection.exec_driver_sql(statement, given)
+        found = connection.exec_driver_sql(statement, (len(ids) // 16 - 1, day, ids, model_no))
         rows.extend(found.cursor.fetchall())
         found.close()
     return rows
@@ -86,6 +88,9 @@ def _by_place(keys: Iterable[bytes]) -> Iterator[tuple[int, int, bytes]]:
 
 _CUT = "WITH RECURSIVE k(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM k WHERE i < ?)"
 _ON_SQLITE = "WHERE t.day = ? AND t.pid16 = substr(?, k.i * 16 + 1, 16) AND t.model_no = ?"
+_CUT_ON_POSTGRESQL = (
+    "(SELECT substr(%b::bytea, i * 16 + 1, 16) AS pid16 FROM generate_series(0, %s::int) i) k"
+)
 _ON_POSTGRESQL = "ON t.day = %s AND t.pid16 = k.pid16 AND t.model_no = %s"
 
 
