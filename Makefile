@@ -71,7 +71,7 @@ format: setup
 	@$(BIN)/ruff check --fix .
 
 bench: setup
-	@for name in pipeline ingest log client cli evidence cluster; do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
+	@for name in pipeline ledger ingest log client cli evidence cluster; do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
 
 lock:
 	@$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --no-annotate --python-version 3.11 --universal \
