@@ -77,6 +77,7 @@ class Holding:
         fresh = assigned - self.positions.keys()
         if not fresh:
             return
+        self.topic = self._log.state(self.topic.name)  # made again, it has an id that is refused
         with writing(self._engine) as connection:
             claimed = positions.claim(
                 connection, consumer=self._consumer, topic=self.topic, partitions=fresh,

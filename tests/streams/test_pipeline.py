@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import threading
 
 import pytest
 from hypothesis import given
@@ -157,6 +158,17 @@ def test_records_that_retention_took_uncounted_are_a_gap_on_record(store, tmp_pa
     assert worker.taken.answers == 1
     worker.close()
     log.close()
+
+
+def test_a_topic_that_is_made_again_under_a_live_worker_ends_it(store, embedded):
+    embedded.append("events", [(0, in_record(answer()))])
+    worker = intake(embedded, store)
+    worker.drain()
+    embedded.drop("events")
+    embedded.ensure("events", 1)
+
+    with pytest.raises(ConfigError, match="deleted and made again"):
+        worker.run(threading.Event())
 
 
 def test_a_topic_that_was_made_again_is_refused(store, embedded):
