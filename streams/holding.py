@@ -59,6 +59,7 @@ class Holding:
         for step in moved:
             position = self.positions[step.partition]
             position.next, position.watermark_ms = step.new, step.watermark_ms
+        self._reader.counted({step.partition: step.new for step in moved if step.new > step.old})
 
     def lose(self, partitions: Iterable[int]) -> None:
         """These are another worker's, or to be read again: claimed anew if still assigned."""
@@ -103,6 +104,7 @@ class Holding:
                 position=self.positions[gap.partition], to=gap.begin,
                 now_ms=self._clock.wall_ms(),
             )  # fmt: skip
+        self._reader.counted({gap.partition: gap.begin})
         self._reader.seek(gap.partition, gap.begin)
 
     def _contiguous(self, records: list[Record]) -> list[Record]:

@@ -5,7 +5,7 @@ sequence of records whose offsets grow by one. `tests/contracts/test_logs.py` is
 every implementation passes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -87,6 +87,14 @@ class Reader(Protocol):
         """
         ...
 
+    def counted(self, next_offsets: Mapping[int, int]) -> None:
+        """Every record before these offsets, by partition, is counted.
+
+        Advisory: where the log has a place for it, tools that show lag see it soon. No reader's
+        place depends on it, and it never raises, whatever becomes of it.
+        """
+        ...
+
     def close(self) -> None: ...
 
 
@@ -114,8 +122,10 @@ class Log(Protocol):
     def append(self, topic: str, values: Sequence[tuple[int, bytes]]) -> list[int]:
         """Every (partition, value) is durable, in order, when this returns their offsets.
 
-        All or nothing. Raises InputError for a partition out of range and UnavailableError when
-        the disk is full or the broker away; then nothing was appended.
+        Raises InputError for a partition out of range; then nothing was appended. Raises
+        UnavailableError when the disk is full or a broker away; then a cluster may have taken some
+        of the values, a file has taken none. Appending all of them again is safe: what they hold
+        has keys of its own, and is counted once.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from streams.db import sqlite
@@ -50,6 +51,9 @@ class EmbeddedReader:
                 self._look_s = min(self._look_s * 1.5, _AT_REST_S)
         self._look_s = _SOON_S
         return records
+
+    def counted(self, next_offsets: Mapping[int, int]) -> None:
+        """Nothing: the store's positions are all there is to see."""
 
     def close(self) -> None:
         self._db.close()

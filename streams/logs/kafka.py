@@ -1,7 +1,7 @@
 """The log on a Kafka cluster, by kafka-python.
 
 Kafka's group says which partitions are ours and nothing more: where each goes on stands in the
-database, under a fence. Nothing is committed to Kafka.
+database, under a fence. What is committed to Kafka is for tools that show lag.
 """
 
 import threading

@@ -9,11 +9,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.errors import LogTruncationError, OffsetOutOfRangeError
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.structs import OffsetAndMetadata
 
 from streams.errors import ConflictError, InputError
 from streams.logs.base import GapError, Log, Record, TopicState
@@ -21,6 +23,8 @@ from streams.logs.kafka_cluster import Cluster, answering
 
 MAX_RECORDS = 500  # of one poll of the client; a record is an envelope of many events
 SAME_TOPIC_S = 60.0  # a topic that was made again is noticed within
+TELL_S = 1.0  # how far the group's committed offsets may be behind what is counted
+LAST_TELL_S = 0.3  # how long closing may wait until they are not
 SETTINGS: Mapping[str, Any] = {
     "enable_auto_commit": False,
     "auto_offset_reset": "none",  # never jump silently: a gap is noted, then stepped over
@@ -39,6 +43,7 @@ class KafkaReader:
     def __init__(self, cluster: Cluster, log: Log, state: TopicState, *, group: str | None) -> None:
         self._log = log
         self._state = state
+        self._group = group
         self._name = cluster.topic(state.name)
         self._held: set[int] = set()
         self._gone: set[int] = set()  # taken away since the last `assigned`
@@ -47,6 +52,8 @@ class KafkaReader:
         self._gaps: dict[int, GapError] = {}
         self._turn: dict[int, int] = {}  # the poll that served each partition last
         self._polls = 0
+        self._untold: dict[int, int] = {}  # counted, not yet committed to the group
+        self._told_at = 0.0
         self._sure_until = time.monotonic() + SAME_TOPIC_S
         with answering(f"read {state.name}"):
             self._consumer = KafkaConsumer(
@@ -82,6 +89,7 @@ class KafkaReader:
 
     def poll(self, *, max_bytes: int, timeout_s: float) -> list[Record]:
         deadline = time.monotonic() + timeout_s
+        self._tell()
         while True:
             for partition, gap in self._gaps.items():
                 if not self._queues[partition]:
@@ -93,7 +101,14 @@ class KafkaReader:
             if records or time.monotonic() >= deadline:
                 return records
 
+    def counted(self, next_offsets: Mapping[int, int]) -> None:
+        if self._group is not None:
+            self._untold |= next_offsets
+
     def close(self) -> None:
+        if self._untold:
+            with suppress(KafkaError):
+                self._consumer.commit(self._committable(), timeout_ms=int(LAST_TELL_S * 1000))
         self._consumer.close()
 
     # --- what a rebalance brings; called inside the client's poll
@@ -114,6 +129,7 @@ class KafkaReader:
             self._queues.pop(place.partition, None)
             self._fetched.pop(place.partition, None)
             self._gaps.pop(place.partition, None)
+            self._untold.pop(place.partition, None)
 
     # --- fetching and sharing
 
@@ -177,6 +193,20 @@ class KafkaReader:
             )
         self._sure_until = time.monotonic() + SAME_TOPIC_S
 
+    def _tell(self) -> None:
+        """What is counted is on its way to the group, once in a while; an answer is not waited for.
+
+        A commit that the group refuses is as good as one that was lost: the next one says more.
+        """
+        if self._untold and time.monotonic() > self._told_at + TELL_S:
+            self._told_at = time.monotonic()
+            with suppress(KafkaError):
+                self._consumer.commit_async(self._committable(), callback=_unheard)
+            self._untold = {}
+
+    def _committable(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        return {self._place(p): OffsetAndMetadata(offset) for p, offset in self._untold.items()}
+
     def _place(self, partition: int) -> TopicPartition:
         return TopicPartition(self._name, partition)
 
@@ -186,6 +216,10 @@ def _member(cluster: Cluster, group: str | None) -> dict[str, Any]:
     if group is None:
         return {"group_id": None}
     return {"group_id": cluster.topic(group), "group_instance_id": cluster.worker}
+
+
+def _unheard(_offsets: object, _answer: object) -> None:
+    """In place of kafka-python's own, which warns of every commit that was refused."""
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped

@@ -37,6 +37,10 @@ class Place(Protocol):
         """There is no such topic any more."""
         ...
 
+    def committed(self, topic: str, group: str) -> dict[int, int]:
+        """What tools that show lag see of a group; nothing where there are no such tools."""
+        ...
+
 
 class EmbeddedPlace:
     kind = "embedded"
@@ -57,6 +61,10 @@ class EmbeddedPlace:
         log = self.open()
         log.drop(topic)
         log.close()
+
+    def committed(self, topic: str, group: str) -> dict[int, int]:
+        del topic, group
+        return {}
 
 
 class KafkaPlace:
@@ -86,6 +94,12 @@ class KafkaPlace:
             admin.delete_topics([self._prefix + topic])
             while admin.describe_topics([self._prefix + topic])[0]["error_code"] == 0:
                 time.sleep(0.05)
+
+    def committed(self, topic: str, group: str) -> dict[int, int]:
+        group = self._prefix + group
+        with self._admin() as admin:
+            told = admin.list_group_offsets({group: None})[group]
+        return {place.partition: at.offset for place, at in told.items()}
 
     @contextmanager
     def _admin(self) -> Iterator[KafkaAdminClient]:

@@ -41,9 +41,9 @@ def log(place: Place) -> Iterator[Log]:
 
 
 @contextmanager
-def reading(log: Log, topic: str, *, start: int = 0) -> Iterator[Reader]:
-    """A reader of every partition that stands at `start`."""
-    reader = log.reader(topic, group=uuid.uuid4().hex)
+def reading(log: Log, topic: str, *, start: int = 0, group: str = "") -> Iterator[Reader]:
+    """A reader of every partition that stands at `start`, in a group of its own unless named."""
+    reader = log.reader(topic, group=group or uuid.uuid4().hex)
     deadline = time.monotonic() + PATIENCE_S
     while len(reader.assigned()) < log.state(topic).partitions:
         assert time.monotonic() < deadline
@@ -271,6 +271,26 @@ def test_a_reader_whose_place_was_deleted_gets_a_gap_error_until_it_seeks(place,
 
     assert (first.value.partition, first.value.wanted, first.value.begin) == (1, 1, 2)
     assert by_partition(records) == {0: [(0, b"d")], 1: [(2, b"c")]}
+
+
+def test_what_is_counted_is_told_and_moves_nobody(place, log):
+    log.ensure("events", 2)
+    log.append("events", [(0, b"a"), (1, b"b"), (0, b"c")])
+    expected = {} if place.kind == "embedded" else {0: 1, 1: 1}
+
+    with reading(log, "events", group="g") as reader:
+        taken(reader, 3)
+        reader.counted({0: 1, 1: 1})
+        deadline = time.monotonic() + PATIENCE_S
+        while (told := place.committed("events", "g")) != expected:
+            assert time.monotonic() < deadline, told
+            reader.poll(max_bytes=1000, timeout_s=0.1)
+        reader.counted({0: 2})
+    with reading(log, "events", group="g") as again:
+        records = taken(again, 3)
+
+    assert by_partition(records) == {0: [(0, b"a"), (1, b"c")], 1: [(0, b"b")]}
+    assert place.committed("events", "g") == (expected and {0: 2, 1: 1})
 
 
 def test_bounds_outlive_the_records(place, log):

@@ -4,7 +4,7 @@ pipeline and relay on a real database, and everything the database holds, under 
 
 import shutil
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,9 @@ class ListReader:
         for record in unread:
             self._next[record.partition] = record.offset + 1
         return unread
+
+    def counted(self, next_offsets: Mapping[int, int]) -> None:
+        pass
 
     def close(self) -> None:
         pass
