@@ -1,4 +1,4 @@
-"""Every role of an installation on a cluster, each process started again whenever it ends."""
+"""Roles of an installation on a cluster, each process started again whenever it ends."""
 
 import os
 import subprocess
@@ -12,15 +12,18 @@ ROLES = {"web": "web", "control": "control", "w1": "worker", "w2": "worker", "w3
 
 
 class Fleet:
-    """Web, control and three workers, as a service manager would run them."""
+    """Web, control and three workers, or other `roles`, as a service manager would run them."""
 
     kinds: Sequence[str] = ("web", "control", "w1", "w2", "w3", "w1", "w2", "w3")
 
-    def __init__(self, environ: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], log: Path, *, roles: Mapping[str, str] = ROLES
+    ) -> None:
         own = {name: value for name, value in environ.items() if name.startswith("PENSTOCK_")}
         self.settings: Settings = read_settings(own)
         self._env = os.environ | dict(environ)
         self._log = log
+        self._roles = roles
         self._playing: dict[str, subprocess.Popen[bytes]] = {}
         self.starts = 0
 
@@ -31,7 +34,7 @@ class Fleet:
 
     def keep_up(self) -> None:
         """Every role runs, or has just been started."""
-        for name, role in ROLES.items():
+        for name, role in self._roles.items():
             process = self._playing.get(name)
             if process is None or process.poll() is not None:
                 with self._log.open("ab") as log:
