@@ -96,10 +96,10 @@ class KafkaPlace:
                 time.sleep(0.05)
 
     def committed(self, topic: str, group: str) -> dict[int, int]:
-        group = self._prefix + group
+        topic, group = self._prefix + topic, self._prefix + group
         with self._admin() as admin:
             told = admin.list_group_offsets({group: None})[group]
-        return {place.partition: at.offset for place, at in told.items()}
+        return {at.partition: stands.offset for at, stands in told.items() if at.topic == topic}
 
     @contextmanager
     def _admin(self) -> Iterator[KafkaAdminClient]:
