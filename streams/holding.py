@@ -27,6 +27,9 @@ class Holding:
     ) -> None:
         self.topic = log.state(topic)
         self.positions: dict[int, Position] = {}
+        self.claims = 0  # partitions that became ours, since we began
+        self.gaps = 0
+        self.gap_records = 0  # that retention took before we read them
         self._log = log
         self._engine = engine
         self._consumer = consumer
@@ -95,6 +98,8 @@ class Holding:
                 )
             self._reader.seek(partition, position.next)
         self.positions.update(claimed)
+        self.claims += len(claimed)
+        _log.info("reads partitions %s of %s", sorted(self.positions), self.topic.name)
 
     def _jump(self, gap: GapError) -> None:
         _log.error("%s", gap)
@@ -104,6 +109,8 @@ class Holding:
                 position=self.positions[gap.partition], to=gap.begin,
                 now_ms=self._clock.wall_ms(),
             )  # fmt: skip
+        self.gaps += 1
+        self.gap_records += gap.begin - gap.wanted
         self._reader.counted({gap.partition: gap.begin})
         self._reader.seek(gap.partition, gap.begin)
 
@@ -116,7 +123,7 @@ class Holding:
             expected = due.get(record.partition)
             if expected is None or record.partition in astray or record.offset < expected:
                 continue
-            if record.offset > expected:
+            if record.offset - record.skipped > expected:
                 astray.add(record.partition)
                 self._reader.seek(record.partition, expected)
                 continue

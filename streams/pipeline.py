@@ -9,9 +9,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import msgspec
 from sqlalchemy import Engine
 
 from streams import counters, positions
@@ -25,6 +24,7 @@ from streams.events import Fault
 from streams.garbage import collected_between
 from streams.holding import Holding
 from streams.logs.base import Log
+from streams.taken import Taken
 from streams.topics import EVENTS
 
 LATENESS_MS = 120_000
@@ -37,23 +37,6 @@ MAX_CULPRITS = 20  # events of one batch that may break the fold before the work
 TRIES = 5
 
 _log = logging.getLogger(__name__)
-
-
-class Taken(msgspec.Struct):
-    """What this worker has counted since it started."""
-
-    events: int = 0
-    answers: int = 0
-    labels: int = 0
-    rejected: int = 0
-    batches: int = 0
-
-    def add(self, arrivals: Arrivals, counted: Counted) -> None:
-        self.events += len(arrivals)
-        self.answers += counted.answers
-        self.labels += counted.labels
-        self.rejected += len(counted.letters)
-        self.batches += 1
 
 
 class Pipeline:
@@ -75,6 +58,7 @@ class Pipeline:
         self._engine = engine
         self._clock = clock
         self._lateness_ms = lateness_ms
+        self.taken = Taken()
         self._held = Holding(log, engine, topic=topic, consumer=consumer, owner=owner, clock=clock)
         self._batches = Batches(
             engine,
@@ -87,22 +71,33 @@ class Pipeline:
         self._bytes = MIN_BYTES
         self._hold_s = HOLD_S[engine.dialect.name]
         self._pause_s = PAUSE_S if engine.dialect.name == "sqlite" else 0.0
-        self.taken = Taken()
 
-    def run(self, stop: threading.Event) -> None:
-        """Counts until `stop`; a store or log that is away is waited for."""
+    @property
+    def holding(self) -> Holding:
+        """The partitions that are ours, for whoever watches."""
+        return self._held
+
+    def run(self, stop: threading.Event, *, tick: Callable[[], None] = lambda: None) -> None:
+        """Counts until `stop`; a store or log that is away is waited for.
+
+        `tick` is called in every round: who calls it lives.
+        """
         try:
             with collected_between() as collect_cycles:
                 while not stop.is_set():
+                    tick()
                     try:
                         if self.step(timeout_s=0.2) and self._pause_s:
                             stop.wait(self._pause_s)
+                        self.taken.waiting = ""
                         collect_cycles()
                     except ConflictError as raced:
                         _log.info("claiming again: %s", raced)
                         self._begin_again()
                     except UnavailableError as error:
-                        _log.warning("intake waits: %s", error)
+                        _log.warning("waits: %s", error, extra={"why": error.why})
+                        self.taken.waits += 1
+                        self.taken.waiting = error.message
                         self._begin_again()
                         stop.wait(1.0)
         finally:
@@ -112,7 +107,9 @@ class Pipeline:
         """Takes what is there, up to one transaction's worth; returns how many records."""
         records = self._held.poll(max_bytes=self._bytes, timeout_s=timeout_s)
         if records:
+            started = time.perf_counter()
             self._take(gather(records))
+            self.taken.batch_s.add(time.perf_counter() - started)
         self._advance_idle({record.partition for record in records})
         return len(records)
 
@@ -141,6 +138,7 @@ class Pipeline:
                 arrivals = self._batches.placed(arrivals)
             except ConflictError as raced:
                 _log.info("folding again: %s", raced)
+                self.taken.folds_again += 1
             except Error:
                 raise
             except Exception:
@@ -177,7 +175,7 @@ class Pipeline:
             counters.freeze(connection, after)
         self._adapt(time.perf_counter() - started)
         self._held.stand(moved)
-        self.taken.add(arrivals, counted)
+        self.taken.add(arrivals, counted, now_ms=self._log.now_ms())
 
     def _adapt(self, held_s: float) -> None:
         """Takes more at a time when the last transaction was short, less when it was long."""
