@@ -15,13 +15,12 @@ from deploy.kafka_local.errors import BrokerError
 from deploy.kafka_local.jars import HERE, Kit
 from deploy.kafka_local.ports import listens
 from deploy.kafka_local.properties import HOST, PLAIN
+from deploy.watch import Watch
 
 _START_S = 60.0
 _STOP_S = 10.0
 _HEAP = ("-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
 _TOOL = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")  # lives for a second
-# Ends a node whose starter is gone, however it went: the starter holds the other end of the pipe.
-_WATCH = 'read -r _; kill -KILL "$1"'
 
 
 class Node:
@@ -33,7 +32,7 @@ class Node:
         self.ports = ports
         self._kit = kit
         self._server: subprocess.Popen[bytes] | None = None
-        self._watch: subprocess.Popen[bytes] | None = None
+        self._watch: Watch | None = None
 
     @property
     def address(self) -> str:
@@ -97,12 +96,7 @@ class Node:
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is for the one who started it
             )
-        self._watch = subprocess.Popen(
-            ["/bin/sh", "-c", _WATCH, "watch", str(self._server.pid)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._watch = Watch(self._server.pid, signal.SIGKILL)
 
     def wait(self, timeout_s: float = _START_S) -> None:
         """It answers and takes part in its cluster; BrokerError, with its log, if it will not."""
@@ -143,10 +137,8 @@ class Node:
 
     def _forget(self) -> None:
         # The watch goes first: the process it names must not have been given to another by then.
-        if self._watch is not None and self._watch.stdin is not None:
-            self._watch.kill()
-            self._watch.wait()
-            self._watch.stdin.close()
+        if self._watch is not None:
+            self._watch.end()
         if self._server is not None:
             self._server.wait()
         self._watch = self._server = None
