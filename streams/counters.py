@@ -160,22 +160,25 @@ def _due(
     connection: Connection, watermarks: Mapping[int, int]
 ) -> list[tuple[str, int, int, bytes]]:
     """(what, partition, pane, cells) of every open pane that a watermark has passed."""
-    columns = "SELECT c.what, c.partition, c.pane_ms, c.cells FROM "
-    open_and_due = "frozen = 0 AND due_ms IS NOT NULL AND due_ms <"
     if connection.dialect.name == "postgresql":
-        rows = connection.exec_driver_sql(
-            columns + "unnest(%s::smallint[], %s::bigint[]) AS k(partition, watermark_ms),"
-            " LATERAL (SELECT * FROM counter WHERE partition = k.partition"
-            f" AND {open_and_due} k.watermark_ms OFFSET 0) c",
-            (list(watermarks.keys()), list(watermarks.values())),
-        )
+        given: tuple[Any, ...] = (list(watermarks.keys()), list(watermarks.values()))
+        rows = connection.exec_driver_sql(_DUE_ON_POSTGRESQL, given)
     else:
-        rows = connection.exec_driver_sql(
-            columns + "json_each(?) k CROSS JOIN counter c ON c.partition = k.value ->> 0"
-            f" AND {open_and_due} k.value ->> 1",
-            (msgspec.json.encode(list(watermarks.items())).decode(),),
-        )  # fmt: skip
+        given = (msgspec.json.encode(list(watermarks.items())).decode(),)
+        rows = connection.exec_driver_sql(_DUE_ON_SQLITE, given)
     return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+_DUE = "SELECT c.what, c.partition, c.pane_ms, c.cells FROM "
+_DUE_ON_POSTGRESQL = (
+    _DUE + "unnest(%s::smallint[], %s::bigint[]) AS k(partition, watermark_ms),"
+    " LATERAL (SELECT * FROM counter WHERE partition = k.partition"
+    " AND frozen = 0 AND due_ms IS NOT NULL AND due_ms < k.watermark_ms OFFSET 0) c"
+)
+_DUE_ON_SQLITE = (
+    _DUE + "json_each(?) k CROSS JOIN counter c ON c.partition = k.value ->> 0"
+    " AND c.frozen = 0 AND c.due_ms IS NOT NULL AND c.due_ms < k.value ->> 1"
+)
 
 
 def _add_totals(connection: Connection, sums: Mapping[tuple[str, int], list[Ints]]) -> None:

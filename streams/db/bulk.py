@@ -96,7 +96,8 @@ _LOOK_UP_ON_SQLITE = (
 _LOOK_UP_ON_POSTGRESQL = (
     "SELECT {names} FROM"
     " (SELECT substr(%b::bytea, i * 16 + 1, 16) AS pid16 FROM generate_series(0, %s::int) i) k,"
-    " LATERAL (SELECT * FROM {table} WHERE day = %s AND pid16 = k.pid16 AND model_no = %s OFFSET 0) t"
+    " LATERAL (SELECT * FROM {table}"
+    " WHERE day = %s AND pid16 = k.pid16 AND model_no = %s OFFSET 0) t"
 )
 
 
