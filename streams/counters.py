@@ -169,14 +169,15 @@ def _due(
     return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
-_DUE = "SELECT c.what, c.partition, c.pane_ms, c.cells FROM "
 _DUE_ON_POSTGRESQL = (
-    _DUE + "unnest(%s::smallint[], %s::bigint[]) AS k(partition, watermark_ms),"
+    "SELECT c.what, c.partition, c.pane_ms, c.cells"
+    " FROM unnest(%s::smallint[], %s::bigint[]) AS k(partition, watermark_ms),"
     " LATERAL (SELECT * FROM counter WHERE partition = k.partition"
     " AND frozen = 0 AND due_ms IS NOT NULL AND due_ms < k.watermark_ms OFFSET 0) c"
 )
 _DUE_ON_SQLITE = (
-    _DUE + "json_each(?) k CROSS JOIN counter c ON c.partition = k.value ->> 0"
+    "SELECT c.what, c.partition, c.pane_ms, c.cells"
+    " FROM json_each(?) k CROSS JOIN counter c ON c.partition = k.value ->> 0"
     " AND c.frozen = 0 AND c.due_ms IS NOT NULL AND c.due_ms < k.value ->> 1"
 )
 
