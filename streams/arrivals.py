@@ -48,7 +48,7 @@ class Arrivals(msgspec.Struct):
     event_ms: Ints  # min(time, appended)
     skewed: npt.NDArray[np.bool_]
     dead: list[DeadLetter]
-    ends: dict[int, tuple[int, int]]  # partition -> (first offset taken, next offset)
+    ends: dict[int, tuple[int, int]]  # partition -> (where it went on, where it goes on next)
     answers: list[int] = []  # which events are predictions, and which are not
     others: list[int] = []
     _series: tuple[list[Series], Ints] | None = None
@@ -147,7 +147,9 @@ def gather(records: Sequence[Record]) -> Arrivals:
     for record in records:
         decoded, refused = codec.decode_record(record.value)
         header, count = decoded.header, len(decoded.events)
-        appended_ms = record.appended_ms if header.appended_ms is None else header.appended_ms
+        appended_ms = record.appended_ms
+        if header.appended_ms is not None:  # whoever claims a later one would set the clock ahead
+            appended_ms = min(appended_ms, header.appended_ms)
         events += decoded.events
         lines += decoded.lines
         keys += [header.key] * count
@@ -157,7 +159,7 @@ def gather(records: Sequence[Record]) -> Arrivals:
         indexes.append(decoded.indexes)
         if decoded.bad or refused:
             dead += _letters(record, decoded, refused)
-        first = ends.get(record.partition, (record.offset, 0))[0]
+        first = ends.get(record.partition, (record.offset - record.skipped, 0))[0]
         ends[record.partition] = (first, record.offset + 1)
     partition, offset, appended = (
         np.repeat(np.array([place[k] for place in places], dtype=np.int64), counts)

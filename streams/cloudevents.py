@@ -1,6 +1,6 @@
 """CloudEvents 1.0 to plain events: structured and batch JSON, and binary mode by headers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,6 +11,8 @@ from streams.errors import InputError
 
 CONTENT_TYPE = "application/cloudevents+json"
 BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
+STRUCTURED = b"application/cloudevents"  # how the content types of both JSON forms begin
+ATTRIBUTES = ("type", "time", "subject", "id", "traceparent")
 MARK = b'"specversion"'
 
 
@@ -59,28 +61,51 @@ def is_binary(headers: Mapping[str, str]) -> bool:
 
 
 def from_headers(headers: Mapping[str, str], body: bytes) -> bytes:
-    """The plain event of a binary-mode CloudEvent: attributes in ce-* headers, data in the body.
+    """The plain event of a binary-mode CloudEvent by HTTP, its header names in lower case.
 
-    Kafka spells the prefix `ce_`; callers pass lower-case names with `ce-`. A body that is not
-    an object comes back as it is, for the decoder to say why.
+    A body that is not an object comes back as it is, for the decoder to say why.
     """
-    named = {
-        name: unquote(headers.get(f"ce-{name}", ""))
-        for name in ("type", "time", "subject", "id", "traceparent")
-    }
+    attributes = {name: unquote(headers.get(f"ce-{name}", "")) for name in ATTRIBUTES}
+    attributes["traceparent"] = attributes["traceparent"] or headers.get("traceparent", "")
+    return _of_binary(attributes, body)
+
+
+def from_record(headers: Iterable[tuple[str, bytes | None]], value: bytes) -> bytes:
+    """The plain event of a record on Kafka: a CloudEvent in binary mode, or what the value says.
+
+    With ce_specversion among the headers the attributes are in them, as UTF-8, and the data in the
+    value, unless the content type says that the value is a CloudEvent as a whole. What cannot be
+    read comes back for the decoder to say why.
+    """
+    given = {name.lower(): text or b"" for name, text in headers}
+    is_whole = given.get("content-type", b"").lower().startswith(STRUCTURED)
+    if is_whole or "ce_specversion" not in given:
+        return value
+    attributes = {}
+    for name in ATTRIBUTES:
+        said = given.get(f"ce_{name}", b"")
+        try:
+            attributes[name] = said.decode()
+        except UnicodeDecodeError:
+            return b" ".join((f"ce_{name}".encode(), said, envelopes.one_line(value)))
+    return _of_binary(attributes, value)
+
+
+def _of_binary(attributes: Mapping[str, str], body: bytes) -> bytes:
+    data = envelopes.one_line(body)
     try:
         return _merged(
-            envelopes.one_line(body),
+            data,
             {
-                "type": named["type"] or None,
-                "time": named["time"] or None,
-                "model": named["subject"] or None,
-                "event_id": named["id"][:100] or None,
-                "traceparent": named["traceparent"] or headers.get("traceparent"),
+                "type": attributes["type"] or None,
+                "time": attributes["time"] or None,
+                "model": attributes["subject"] or None,
+                "event_id": attributes["id"][:100] or None,
+                "traceparent": attributes["traceparent"] or None,
             },
         )
     except (ValueError, RecursionError):
-        return envelopes.one_line(body)
+        return data
 
 
 def _merged(data: bytes, attributes: Mapping[str, str | None]) -> bytes:

@@ -30,6 +30,7 @@ from streams.rules import ID_CHARACTERS, has_fit_names, rule_fault
 
 MAX_ID = 200
 MAX_BROKEN_BYTES = 1 << 20  # of an array that is searched for what can be read in it
+MAX_RECORD_EVENTS = 50_000  # far beyond any envelope; else one record of commas takes minutes
 MAX_RAW_BYTES = 2048  # of a bad event, kept for the person who repairs it
 _decoder = msgspec.json.Decoder(AnyEvent)
 _log_decoder = msgspec.json.Decoder(AnyEvent | Refused)
@@ -129,14 +130,24 @@ def decode(lines: list[bytes], *, header: envelopes.Header = envelopes.Header())
 
 
 def decode_record(value: bytes) -> tuple[Decoded, list[tuple[int, Refused]]]:
-    """Events of one log record, and what ingest refused on the way (with its index)."""
+    """Events of one log record, and what ingest refused on the way (with its index).
+
+    A service may have written it to Kafka itself, so it is trusted no more than a body.
+    """
     try:
         header, lines = split(value)
+        if not lines and not value.startswith(envelopes.MAGIC):
+            raise InputError("the record holds no event", rule="empty_record")
+        if len(lines) > MAX_RECORD_EVENTS:
+            raise InputError(
+                f"{len(lines)} events; a record holds at most {MAX_RECORD_EVENTS}",
+                rule="too_many_events",
+            )
     except InputError as error:
         fault = Fault(error.rule, error.field, error.message)
         bad = Bad(0, fault, "", value[:MAX_RAW_BYTES])
         return Decoded([], [], [], [bad]), []
-    decoded = _decode(lines, _log_decoder.decode, header, closer=rule_fault)
+    decoded = _decode(lines, _log_decoder.decode, header, closer=_outside_fault)
     events: list[Any] = decoded.events
     if Refused not in set(map(type, events)):
         return decoded, []

@@ -41,15 +41,20 @@ def save(connection: Connection, topic: str, letters: Sequence[DeadLetter]) -> N
             "log_offset": letter.offset,
             "idx": letter.index,
             "code": letter.code,
-            "field": letter.field.replace("\0", "\\0"),
-            "detail": letter.detail.replace("\0", "\\0"),
+            "field": _storable(letter.field),
+            "detail": _storable(letter.detail),
             "raw": letter.raw,
-            "key_id": letter.key_id,
+            "key_id": None if letter.key_id is None else _storable(letter.key_id),
             "at_ms": letter.at_ms,
         }
         for letter in letters
     ]
     connection.execute(dialect.insert(dead_letter).on_conflict_do_nothing(), rows)
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL takes no NUL."""
+    return text.replace("\0", "\\0")
 
 
 def page(connection: Connection, *, after_id: int = 0, limit: int = 100) -> list[Stored]:

@@ -6,27 +6,37 @@ events' own keys; the header serves tracing and forwarding.
 """
 
 from collections.abc import Iterable
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from streams.errors import InputError
+from streams.events import LAST_TIME_MS, Key
 
 MAGIC = b'{"penstock":'
 FORMAT = 1
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
-    """The first line of an envelope."""
+    """The first line of an envelope.
+
+    On Kafka whoever may write to the topic may write it, so it can claim little: a key's id for
+    the trace, and a time before the record's own.
+    """
 
     penstock: int = FORMAT
-    key: str | None = None  # id of the API key that sent every event in it
-    count: int = 0
-    appended_ms: int | None = None  # kept when an event is forwarded; else the record's own
-    hops: int = 0  # how often it was sent to another partition
+    key: Key | None = None  # id of the API key that sent every event in it
+    count: Annotated[int, Meta(ge=0)] = 0
+    # Kept when an event is forwarded; else the record's own.
+    appended_ms: Annotated[int, Meta(ge=0, le=LAST_TIME_MS)] | None = None
+    # How often it was sent to another partition.
+    hops: Annotated[int, Meta(ge=0, le=1_000)] = 0
 
 
 _header = msgspec.json.Decoder(Header)
 _encoder = msgspec.json.Encoder()
+NOTHING = _encoder.encode(Header())  # an envelope without events
 
 
 def pack(

@@ -184,10 +184,10 @@ class Assigned(Event, gc=False, kw_only=True, tag_field="type", tag="io.penstock
 class Refused(Struct, gc=False, kw_only=True, tag_field="type", tag="io.penstock.refused.v1"):
     """What ingest could not take, on its way to the dead letters. Only ingest writes it."""
 
-    code: str
+    code: Annotated[str, Meta(pattern="^[a-z_]{1,40}$")]  # it names a counter
     field: str
     detail: str
-    index: int
+    index: Annotated[int, Meta(ge=0, le=2**31 - 1)]
     raw: str  # what was sent, cut to 2 KiB, undecodable bytes replaced
 
 

@@ -37,6 +37,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     offset: int
     appended_ms: int  # the log's clock when it was taken
     value: bytes
+    skipped: int = 0  # offsets before it that hold no record, such as marks of transactions
 
 
 class TopicState(msgspec.Struct, frozen=True):
@@ -79,6 +80,9 @@ class Reader(Protocol):
 
     def poll(self, *, max_bytes: int, timeout_s: float) -> list[Record]:
         """Records of the sought partitions, each partition's in offset order and without a hole.
+
+        Offsets that hold no record are `skipped` by the next one. At the end of a partition an
+        envelope of nothing stands for the last of them, so that everything can be counted.
 
         Returns early with what is there, after `timeout_s` with nothing. Takes at least one
         record however large. Starved partitions come first: none waits for ever. Raises GapError,

@@ -6,20 +6,24 @@ database, under a fence. What is committed to Kafka is for tools that show lag.
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
-from streams.errors import ConflictError, InputError
+from streams.errors import ConfigError, ConflictError, InputError
 from streams.logs.base import Bounds, Kept, TopicState
 from streams.logs.kafka_cluster import Cluster, answering
 from streams.logs.kafka_reader import KafkaReader
 
 SEND_S = 30.0  # how long records may wait for their brokers
 SETTINGS_TOLD = ("retention.ms", "retention.bytes", "min.insync.replicas")
+FIT: Mapping[str, str] = {
+    "cleanup.policy": "delete",  # compaction would take events whose keys are alike
+    "message.timestamp.type": "LogAppendTime",  # the log's clock, not the sender's
+}
 RECORD_BYTES = 8 << 20  # the largest record: an envelope of the largest body, and its header
 
 
@@ -47,8 +51,7 @@ class KafkaLog:
     ) -> TopicState:
         """As `Log.ensure`; an existing topic keeps its retention: `penstock topics` tells it."""
         configs = {
-            "cleanup.policy": "delete",
-            "message.timestamp.type": "LogAppendTime",  # the log's clock, not the sender's
+            **FIT,
             "max.message.bytes": str(RECORD_BYTES),
             "retention.ms": str(-1 if retention_ms is None else retention_ms),
             "retention.bytes": str(-1 if retention_bytes is None else retention_bytes),
@@ -64,6 +67,7 @@ class KafkaLog:
                 f"topic {topic!r} has {state.partitions} partitions, not {partitions}",
                 why="the number of partitions is fixed when a topic is made",
             )
+        self._refuse_unfit(topic)
         return state
 
     def state(self, topic: str) -> TopicState:
@@ -109,13 +113,8 @@ class KafkaLog:
         return {place.partition: Bounds(begin[place].offset, end[place].offset) for place in places}
 
     def kept(self, topic: str) -> Kept:
-        name = self._cluster.topic(topic)
-        with answering(f"tell the settings of {topic}"):
-            told = self._admin().describe_configs(
-                [ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all"
-            )
-        values = {key: told["topic"][name][key]["value"] for key in SETTINGS_TOLD}
-        retention_ms, retention_bytes, min_insync = map(int, values.values())
+        told = self._settings(topic)
+        retention_ms, retention_bytes, min_insync = (int(told[key]) for key in SETTINGS_TOLD)
         return Kept(
             retention_ms=None if retention_ms < 0 else retention_ms,
             retention_bytes=None if retention_bytes < 0 else retention_bytes,
@@ -123,7 +122,11 @@ class KafkaLog:
         )
 
     def reader(self, topic: str, *, group: str | None) -> KafkaReader:
-        return KafkaReader(self._cluster, self, self.state(topic), group=group)
+        """As `Log.reader`. Raises ConfigError when a group is to count a topic unfit for that."""
+        state = self.state(topic)
+        if group is not None:
+            self._refuse_unfit(topic)
+        return KafkaReader(self._cluster, self, state, group=group)
 
     def now_ms(self) -> int:
         """This machine's clock; brokers stamp with theirs, so both follow one time server."""
@@ -134,6 +137,25 @@ class KafkaLog:
             if client is not None:
                 client.close()
         self._sender = self._asker = None
+
+    def _settings(self, topic: str) -> dict[str, str]:
+        name = self._cluster.topic(topic)
+        with answering(f"tell the settings of {topic}"):
+            told = self._admin().describe_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all"
+            )
+        return {key: setting["value"] for key, setting in told["topic"][name].items()}
+
+    def _refuse_unfit(self, topic: str) -> None:
+        name, told = self._cluster.topic(topic), self._settings(topic)
+        for key, value in FIT.items():
+            if told[key] != value:
+                raise ConfigError(
+                    f"topic {name} has {key}={told[key]}, it must be {value}",
+                    why="records would go missing, or carry a time that their sender chose",
+                    fix=f"kafka-configs.sh --alter --entity-type topics --entity-name {name}"
+                    f" --add-config {key}={value}",
+                )
 
     def _admin(self) -> KafkaAdminClient:
         with self._lock:

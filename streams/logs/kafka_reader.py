@@ -20,6 +20,7 @@ from kafka.structs import OffsetAndMetadata
 from streams.errors import ConflictError, InputError
 from streams.logs.base import GapError, Log, Record, TopicState
 from streams.logs.kafka_cluster import Cluster, answering
+from streams.logs.kafka_records import nothing, records_of
 
 MAX_RECORDS = 500  # of one poll of the client; a record is an envelope of many events
 SAME_TOPIC_S = 60.0  # a topic that was made again is noticed within
@@ -28,6 +29,7 @@ LAST_TELL_S = 0.3  # how long closing may wait until they are not
 SETTINGS: Mapping[str, Any] = {
     "enable_auto_commit": False,
     "auto_offset_reset": "none",  # never jump silently: a gap is noted, then stepped over
+    "isolation_level": "read_committed",  # what a service took back was never said
     "partition_assignment_strategy": [RangePartitionAssignor],
     "session_timeout_ms": 10_000,
     "heartbeat_interval_ms": 3_000,
@@ -149,8 +151,23 @@ class KafkaReader:
             queue = self._queues.get(place.partition)
             if queue is None:  # not sought yet
                 continue
-            queue.extend(Record(place.partition, r.offset, r.timestamp, r.value) for r in records)
+            queue.extend(records_of(records, self._fetched[place.partition]))
             self._fetched[place.partition] = records[-1].offset + 1
+        self._note_passed()
+
+    def _note_passed(self) -> None:
+        """What the client passed over at the end of a partition is in its queue, as nothing.
+
+        Without it a partition whose last record is the mark of a transaction had no end.
+        """
+        for partition in self._fetched.keys() - self._gaps.keys():
+            begin = self._fetched[partition]
+            with answering(f"tell the position in {self._state.name}"):
+                end = self._consumer.position(self._place(partition))
+            if end > begin:
+                passed = nothing(partition, begin=begin, end=end, now_ms=self._log.now_ms())
+                self._queues[partition].append(passed)
+                self._fetched[partition] = end
 
     def _share(self, max_bytes: int) -> list[Record]:
         """Up to `max_bytes` out of the queues, the one that was served longest ago first."""

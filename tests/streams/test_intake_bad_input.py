@@ -127,10 +127,49 @@ def test_an_unknown_route_version_is_no_evidence_and_is_counted(count):
 
 
 def test_an_audit_label_that_came_before_its_answer_is_joined(store, count):
-    found = count(LABEL | {"source": "audit", "audit": {"pi": 0.5}, "blind": True}, ANSWER)
+    found = count(LABEL | {"source": "audit"}, ANSWER)
 
     assert letters(store) == []
     assert len(found["labels"]) == 1
+
+
+def test_a_label_that_claims_to_be_an_audits_is_a_dead_letter_wherever_it_was_written(store, count):
+    found = count(ANSWER, LABEL | {"source": "audit", "audit": {"pi": 0.5}})
+
+    assert letters(store) == [("reserved_field", "audit", 0, 0, 1)]
+    assert found["labels"] == {}
+
+
+FORGED = (
+    pack([b'{"type":"io.penstock.label.v1"}', b"{"], key="\0"),
+    b'{"type":"io.penstock.refused.v1","code":"\\u0000","field":"\\u0000","detail":"\\u0000",'
+    b'"index":7,"raw":"\\u0000"}',
+    b'{"type":"io.penstock.refused.v1","code":"x","field":"","detail":"","index":1e12,"raw":""}',
+    b'{"penstock":1,"hops":99999999}\n{}',
+    b"",
+)
+
+
+@pytest.mark.parametrize("record", FORGED, ids=range(len(FORGED)))
+def test_a_record_that_was_made_to_do_harm_is_dead_letters_and_stops_nothing(
+    store, log, count, record
+):
+    log.append("events", [(0, record)])
+
+    count()
+
+    assert {place[2:4] for place in letters(store)} == {(0, 0)}
+
+
+def test_a_record_that_claims_to_be_from_the_future_does_not_set_the_clock_ahead(store, log):
+    ahead = ANSWER | {"time": spine.T0 + 9 * DAY}
+    body = pack(Sent((0, 0, [ahead])).lines, appended_ms=spine.T0 + 9 * DAY)
+    log.append("events", [(0, body)])
+    spine.settle(spine.pipeline(log, store), log, store)
+
+    (row,) = spine.content(store)["answers"].values()
+
+    assert row["event_ms"] <= log.now_ms()
 
 
 def test_feedback_that_only_takes_back_is_not_counted(count):
