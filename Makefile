@@ -2,6 +2,7 @@
 # make test     sets everything up and passes the tests (minutes; the rest has targets of its own)
 # make check    formats are right, lint and types are clean
 # make kafka    a real Kafka on 127.0.0.1:9092 until Ctrl-C (ARGS="--nodes 3 --data DIR --wipe")
+# make cluster  Kafka, PostgreSQL and every role of docker-compose.yml until Ctrl-C, without containers
 # make bench    every benchmark, one figure a line
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ ARGS ?=
 # Tests run in two processes; a linear algebra that starts threads of its own only gets in their way.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: setup demo kafka test test-cluster test-crash test-slow test-stats test-all fuzz check format bench lock clean
+.PHONY: setup demo kafka cluster test test-cluster test-crash test-slow test-stats test-all fuzz check format bench lock clean
 
 # The lock names what CI uses; without network to spare, uv needs two seconds where pip needs twenty.
 $(VENV)/.ready: pyproject.toml clients/python/pyproject.toml requirements.lock
@@ -35,6 +36,10 @@ demo: setup
 # Kafka 4.3.1 and its data in a folder of its own; needs Java 17 and, once, Maven.
 kafka: setup
 	@exec $(BIN)/python -m deploy.kafka_local $(ARGS)
+
+# The roles of docker-compose.yml as processes; needs Java 17 and PostgreSQL (ARGS="--workers 3").
+cluster: setup
+	@exec $(BIN)/python -m deploy.cluster_local $(ARGS)
 
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 ROLES = ("web", "intake", "control")
 """The children of `penstock up`; `penstock.wiring` says what each does."""
@@ -22,7 +22,7 @@ STEADY_S = 10.0
 """A child that ran this long starts again at once if it dies."""
 
 GRACE_S = 2.0
-"""How long children may take to end before they are killed."""
+"""How long the children of `penstock up` may take to end before they are killed."""
 
 
 class _Child:
@@ -55,6 +55,8 @@ class Supervisor:
     Args:
         command: the arguments of a role's process.
         say: told, in one line, of each child that ended on its own.
+        environ: the environment of a role's process; ours unless given.
+        grace_s: how long children may take to end before they are killed.
     """
 
     def __init__(
@@ -63,9 +65,13 @@ class Supervisor:
         command: Callable[[str], Sequence[str]],
         *,
         say: Callable[[str], None],
+        environ: Callable[[str], Mapping[str, str]] = lambda _role: os.environ,
+        grace_s: float = GRACE_S,
     ) -> None:
         self._command = command
         self._say = say
+        self._environ = environ
+        self._grace_s = grace_s
         self._children = [_Child(role) for role in roles]
         self._lifeline, self._held = os.pipe()
 
@@ -86,18 +92,19 @@ class Supervisor:
                 child.started_s = now_s
                 # Its own process group: Ctrl-C reaches the supervisor alone, which ends all.
                 child.process = subprocess.Popen(  # noqa: S603 - our own command
-                    list(self._command(child.role)), stdin=self._lifeline, process_group=0
-                )
+                    list(self._command(child.role)), stdin=self._lifeline, process_group=0,
+                    env=self._environ(child.role),
+                )  # fmt: skip
 
     def _end(self) -> None:
         os.close(self._held)
-        deadline = time.monotonic() + GRACE_S
+        deadline = time.monotonic() + self._grace_s
         running = [(c.role, c.process) for c in self._children if c.process is not None]
         for role, process in running:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                self._say(f"{role} did not end within {GRACE_S:g} s and was killed")
+                self._say(f"{role} did not end within {self._grace_s:g} s and was killed")
                 process.kill()
                 process.wait()
         os.close(self._lifeline)

@@ -90,6 +90,7 @@ class Server:
             raise ServerError("PostgreSQL is running already")
         if not (self.data / "PG_VERSION").exists():
             self._make()
+        self._await_predecessor()
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(),
@@ -164,6 +165,25 @@ class Server:
         if done.returncode:
             raise ServerError(f"initdb could not make {half}: {done.stderr.strip()}")
         half.rename(self.data)
+
+    def _await_predecessor(self) -> None:
+        """The server of a starter that was killed just now has ended too."""
+        deadline = time.monotonic() + _STOP_S
+        while (pid := self._holder()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if pid:
+            raise ServerError(f"{self.data} is in use by process {pid}: stop it first")
+
+    def _holder(self) -> int | None:
+        """The server that has the folder now, if any."""
+        try:
+            pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+            os.kill(pid, 0)
+        except (FileNotFoundError, ValueError, ProcessLookupError):
+            return None
+        except PermissionError:
+            pass
+        return pid
 
     def _command(self) -> list[str]:
         # By TCP alone: the name of a socket's file may not be longer than 107 bytes.

@@ -1,0 +1,1 @@
+"""The roles of docker-compose.yml on this machine without containers; see `make cluster`."""
