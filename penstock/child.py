@@ -15,6 +15,9 @@ from streams.errors import Error
 GRACE_S = 1.8
 """Less than the supervisor's, so that a hanging child can still say where it hung."""
 
+TELLING = ("intake", "control")
+"""The children with health and metrics of their own, on PENSTOCK_OPS_PORT and the next."""
+
 
 def main() -> None:
     """Plays the role named on the command line."""
@@ -23,16 +26,29 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     for watch in (_until_the_pipe_closes, _in_time):
         threading.Thread(target=watch, args=(stop,), daemon=True).start()
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
 
+    from penstock.ops.logging import configure
+    from penstock.ops.server import serving
+    from penstock.ops.vitals import Vitals
     from penstock.settings import read_settings
     from penstock.wiring import PLAYED
 
     role = sys.argv[1]
     try:
-        PLAYED[role](read_settings(os.environ), stop)
+        settings = read_settings(os.environ)
+        configure(settings, role)
+        vitals = Vitals(role)
+        with serving(vitals, settings.ops_host, _ops_port(settings.ops_port, role)):
+            PLAYED[role](settings, stop, vitals)
     except Error as error:
-        sys.exit(" ".join(filter(None, (f"{role}: {error.message}.", error.why, error.fix))))
+        said = {"why": error.why, "next": error.fix}
+        logging.getLogger(__name__).critical("ends: %s", error.message, extra=said)
+        sys.exit(1)
+
+
+def _ops_port(first: int, role: str) -> int:
+    """Children share a machine, so each has a port of its own; web tells on the one it serves."""
+    return first + TELLING.index(role) if first and role in TELLING else 0
 
 
 def _until_the_pipe_closes(stop: threading.Event) -> None:

@@ -36,6 +36,15 @@ class Duty(msgspec.Struct, frozen=True):
     run: Callable[[], object]
 
 
+class Done(msgspec.Struct):
+    """What became of one duty since this process began."""
+
+    runs: int = 0
+    failures: int = 0
+    last_ms: int = 0  # wall time at which it last ended well; 0 before
+    fault: str = ""  # why it failed the last time, or empty
+
+
 class Control:
     """Does the duties while it holds the lease, and waits for it otherwise."""
 
@@ -45,9 +54,13 @@ class Control:
         self._owner = owner
         self._lease: Lease | None = None
         self.holds = threading.Event()
+        self.done: dict[str, Done] = {duty.name: Done() for duty in duties}
 
-    def run(self, stop: threading.Event) -> None:
-        """Returns once `stop` is set and every duty has ended; the lease is free then."""
+    def run(self, stop: threading.Event, *, tick: Callable[[], None] = lambda: None) -> None:
+        """Returns once `stop` is set and every duty has ended; the lease is free then.
+
+        `tick` is called in every round of keeping the lease.
+        """
         threads = [
             threading.Thread(target=self._serve, args=(duty, stop), name=duty.name)
             for duty in self._duties
@@ -56,6 +69,7 @@ class Control:
             thread.start()
         fault = ""
         while not stop.is_set():
+            tick()
             try:
                 self._keep()
                 fault = ""
@@ -68,7 +82,7 @@ class Control:
         self._release()
 
     def _serve(self, duty: Duty, stop: threading.Event) -> None:
-        fault = ""
+        done = self.done[duty.name]
         pause_s = 0.0
         while not stop.wait(pause_s):
             pause_s = min(duty.every_s, 0.1)
@@ -76,14 +90,15 @@ class Control:
                 continue
             try:
                 pause_s = 0.0 if duty.run() is True else duty.every_s
-                fault = ""
+                done.runs, done.last_ms, done.fault = done.runs + 1, _wall_ms(), ""
             except Error as error:
-                fault = _said(duty.name, error, fault)
+                done.failures += 1
+                done.fault = _said(duty.name, error, done.fault)
                 pause_s = max(duty.every_s, 1.0)
 
     def _keep(self) -> None:
         """Holds the lease for another while, if it is to be had."""
-        now_ms = time.time_ns() // 1_000_000
+        now_ms, held = _wall_ms(), self.holds.is_set()
         with writing(self._engine) as connection:
             if self._lease is not None:
                 try:
@@ -97,6 +112,8 @@ class Control:
                     connection, name=LEASE, owner=self._owner, now_ms=now_ms, lease_ms=LEASE_MS
                 )
         (self.holds.set if self._lease is not None else self.holds.clear)()
+        if held != self.holds.is_set():
+            _log.info("does the duties" if not held else "another does the duties")
 
     def _release(self) -> None:
         if self._lease is None:
@@ -113,3 +130,7 @@ def _said(name: str, error: Error, before: str) -> str:
     if error.message != before:
         _log.warning("%s: %s", name, error.message)
     return error.message
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_type_hints
+from urllib.parse import unquote, urlsplit
 
 from streams.errors import ConfigError
 
@@ -63,6 +64,14 @@ class Settings:
     # Host names browsers and clients may use besides the address itself, separated by commas.
     allowed_hosts: str = ""
 
+    # Where a worker and control tell health and metrics; 0: nowhere. Web does so on its own port.
+    ops_host: str = "127.0.0.1"
+    ops_port: int = 0
+    # text or json, a line each; empty: text on a terminal, json for a program to collect.
+    log_format: str = ""
+    # debug, info, warning or error: what is worth a line.
+    log_level: str = "info"
+
     # Partitions of each new topic; fixed once a topic exists.
     partitions: int = 12
     # How long the log keeps records. Payloads of sampled items are read from it.
@@ -105,6 +114,13 @@ class Settings:
         return self.data_dir / "files"
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be printed, wherever it turns up."""
+        password = urlsplit(self.database_url).password
+        given = (self.database_url, password, password and unquote(password), self.kafka_password)
+        return tuple(sorted(filter(None, given), key=len, reverse=True))
+
+    @property
     def loopback(self) -> bool:
         """Whether only this machine can reach `host`."""
         return self.host == "localhost" or _is_loopback(self.host)
@@ -120,6 +136,8 @@ _ONE_OF: dict[str, tuple[str, ...]] = {
     "kafka_security": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     "kafka_sasl": ("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
     "kafka_compression": ("lz4", "gzip", "none"),
+    "log_format": ("", "text", "json"),
+    "log_level": ("debug", "info", "warning", "error"),
 }
 _AT_LEAST: dict[str, float] = {
     "web_connections": 1,
@@ -139,6 +157,7 @@ _AT_LEAST: dict[str, float] = {
 _AT_MOST: dict[str, float] = {
     "web_connections": 500,
     "port": 65_535,
+    "ops_port": 65_534,
     "partitions": 256,
     "ingest_body_bytes": 64 * MIB,
     "ingest_batch_count": 100_000,

@@ -1,5 +1,6 @@
-"""`penstock up`: prepares the installation, greets, and supervises its children."""
+"""Roles as processes: `penstock up` with its children, or one role alone beside others."""
 
+import logging
 import signal
 import socket
 import sys
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 
 from penstock import installation, lock, status
 from penstock.cli.output import Output
+from penstock.ops.logging import configure, is_json
+from penstock.ops.server import serving
+from penstock.ops.vitals import Vitals
 from penstock.settings import Settings
 from penstock.supervisor import ROLES, Supervisor, child_command
 from streams.errors import ConfigError, UnavailableError
@@ -18,6 +22,8 @@ STATUS_S = 5.0
 AWAY_S = 1.0
 PORT_WAIT_S = 3.0  # longer than children take to notice that their supervisor is gone
 INTERRUPTED = 130
+
+_log = logging.getLogger(__name__)
 
 
 def up(settings: Settings, output: Output) -> int:
@@ -28,21 +34,19 @@ def up(settings: Settings, output: Output) -> int:
     """
     installation.make_folder(settings)
     with lock.held(settings.data_dir), _stopping() as (stop, reason):
+        configure(settings, "up")
         installation.prepare(settings)
         with installation.opened(settings) as here:
             installation.refuse_open_doors(here)
         check_port(settings)
         threading.Thread(target=_report, args=(settings, output, stop), daemon=True).start()
-        Supervisor(ROLES, child_command, say=output.say).run(stop)
-        output.say("stopped")
+        Supervisor(ROLES, child_command, say=_log.warning).run(stop)
+        _log.info("stopped")
     return INTERRUPTED if reason == [signal.SIGINT] else 0
 
 
 def play(
-    settings: Settings,
-    name: str,
-    role: Callable[[Settings, threading.Event], None],
-    output: Output,
+    settings: Settings, name: str, role: Callable[[Settings, threading.Event, Vitals], None]
 ) -> int:
     """One role in this process until SIGTERM (exit code 0) or Ctrl-C (130).
 
@@ -56,15 +60,19 @@ def play(
             why="the embedded log is one machine's, and `penstock up` runs every role on it",
             fix="penstock up, or set PENSTOCK_KAFKA_SERVERS",
         )
-    said = ""
-    with _stopping() as (stop, reason):
+    configure(settings, name)
+    vitals = Vitals(name)
+    ops_port = 0 if name == "web" else settings.ops_port  # web tells on its own port
+    with _stopping() as (stop, reason), serving(vitals, settings.ops_host, ops_port):
         while not stop.is_set():
+            vitals.beat()
             try:
-                role(settings, stop)
+                role(settings, stop, vitals)
             except UnavailableError as away:
-                if said != (said := f"{name} waits: {away.message}"):
-                    output.say(said)
+                _log.warning("waits: %s", away.message, extra={"why": away.why})
+                vitals.wait(away.message)
                 stop.wait(AWAY_S)
+        _log.info("ended")
     return INTERRUPTED if reason == [signal.SIGINT] else 0
 
 
@@ -133,7 +141,10 @@ def _report(settings: Settings, output: Output, stop: threading.Event) -> None:
     while not status.is_up(settings):
         if stop.wait(0.1):
             return
-    output.say(_greeting(settings))
+    if is_json(settings):
+        _log.info("serves at %s", settings.url)
+    else:
+        output.say(_greeting(settings))
     said = ""
     while sys.stderr.isatty() and not stop.wait(STATUS_S):
         seen = status.pipe(settings)

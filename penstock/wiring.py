@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from penstock.installation import Installation, lasting_owner, opened, owner
+from penstock.ops.vitals import Vitals
 from penstock.settings import Settings
 from streams import deadletters, expiry, registry
 from streams.db.clock import Clock
@@ -15,10 +16,10 @@ from streams.installation import keep_expiry, keep_tick
 from streams.logs.embedded import EmbeddedLog
 from streams.topics import TOPICS
 
-Role = Callable[[Settings, threading.Event], None]
+Role = Callable[[Settings, threading.Event, Vitals], None]
 
 
-def web(settings: Settings, stop: threading.Event) -> None:
+def web(settings: Settings, stop: threading.Event, _vitals: Vitals) -> None:
     """Pages and ingest."""
     from penstock.web.app import create_app
     from penstock.web.serve import serve
@@ -35,17 +36,22 @@ def web(settings: Settings, stop: threading.Event) -> None:
             commits.close()
 
 
-def intake(settings: Settings, stop: threading.Event) -> None:
+def intake(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
     """The one pass over events."""
     from penstock.intake import pipeline
+    from penstock.ops.intake import Watched
 
     with opened(settings, durable=False, role="intake") as here:
-        pipeline(here, owner=owner("intake")).run(stop)
+        worker = pipeline(here, owner=owner("intake"))
+        watched = Watched(here, worker)
+        with vitals.playing(watched.checks, watched):
+            worker.run(stop, tick=vitals.beat)
 
 
-def control(settings: Settings, stop: threading.Event) -> None:
+def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
     """What one process at a time does: relay, expiry, retention, the clock's tick."""
     from penstock.control import Control, Duty
+    from penstock.ops.control import Watched
     from streams.closer import Closer
     from streams.relay import Relay
 
@@ -62,7 +68,10 @@ def control(settings: Settings, stop: threading.Event) -> None:
             Duty("dead letters", 60.0, lambda: _expire_letters(here)),
             Duty("log retention", 60.0, lambda: _trim(here)),
         ]
-        Control(here.engine, duties, owner=name).run(stop)
+        keeper = Control(here.engine, duties, owner=name)
+        watched = Watched(here, keeper)
+        with vitals.playing(watched.checks, watched):
+            keeper.run(stop, tick=vitals.beat)
 
 
 def _tick(here: Installation) -> None:

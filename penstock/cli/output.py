@@ -1,10 +1,8 @@
 """What a command prints: data on stdout in the format asked for, talk on stderr.
 
-Text that came from outside may hold control and bidi characters that move a terminal's cursor
-or reorder a line; they are printed as escapes.
+What came from outside is printed with escapes (`penstock.escaping`).
 """
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,15 +11,11 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from penstock.errors import ConditionError
+from penstock.escaping import escaped, safe_json
 from streams.errors import Error
 
 T = TypeVar("T")
 FORMATS = ("table", "json", "jsonl")
-# Controls, and the invisible characters that reorder, join or hide what stands around them.
-_UNSAFE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    r"\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
 
 
 class Output:
@@ -125,15 +119,10 @@ class Output:
     def _json(self, plain: Any) -> None:
         import msgspec
 
-        self._out(_safe_json(msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()))
+        self._out(safe_json(msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()))
 
     def _out(self, text: str, *, stream: TextIO | None = None) -> None:
         click.echo(text, file=stream, color=self.color)
-
-
-def escaped(text: str) -> str:
-    """`text` with everything that could move a cursor or reorder a line written as an escape."""
-    return _UNSAFE.sub(lambda match: _escape(match[0]), text)
 
 
 def shown(name: str, value: Any) -> str:
@@ -173,19 +162,4 @@ def _plain(item: Any) -> Any:
 def _compact(plain: Any) -> str:
     import msgspec
 
-    return _safe_json(msgspec.json.encode(plain).decode())
-
-
-def _safe_json(text: str) -> str:
-    """JSON that prints safely and still means the same; line ends of the layout stay."""
-    return _UNSAFE.sub(lambda m: "\n" if m[0] == "\n" else _json_escape(m[0]), text)
-
-
-def _escape(character: str) -> str:
-    known = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
-    return known.get(character) or character.encode("unicode_escape", "replace").decode()
-
-
-def _json_escape(character: str) -> str:
-    units = character.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[k : k + 4]}" for k in range(0, len(units), 4))
+    return safe_json(msgspec.json.encode(plain).decode())

@@ -73,4 +73,5 @@ class Folder:
             "PENSTOCK_PORT": str(story.port),
             "PENSTOCK_SPEED": str(story.speed),
             "PENSTOCK_LATENESS_MS": str(LATENESS_MS),
+            "PENSTOCK_LOG_FORMAT": "text",
         }

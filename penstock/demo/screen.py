@@ -11,9 +11,9 @@ from typing import Protocol
 import msgspec
 
 from evidence.shares import share_interval
-from penstock.cli.output import escaped
 from penstock.demo.figures import Figures
 from penstock.demo.summary import LIVE, SHADOW
+from penstock.escaping import escaped
 
 LINE_S = 5.0
 """When piped, the least time between two lines of figures."""

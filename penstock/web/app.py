@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from penstock.ops.health import Check
 from penstock.settings import Settings
 from penstock.web import health, ingest, metrics, pipe, problems
 from penstock.web.auth import Door
@@ -40,7 +41,7 @@ def create_app(
     log: Log,
     commits: GroupCommit,
     engine: Engine,
-    checks: Mapping[str, health.Check],
+    checks: Mapping[str, Check],
 ) -> FastAPI:
     """An app that takes events into `log`, through `commits`.
 

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from penstock.cli import main
-from penstock.cli.output import escaped
 from penstock.errors import ConditionError, NotAllowedError
+from penstock.escaping import escaped
 from streams.errors import ConfigError, ConflictError, Error, InputError
 
 HEAVY = (

@@ -93,10 +93,10 @@ def test_a_worker_waits_for_a_broker_that_is_away_says_so_once_and_can_be_ended(
     place.env["PENSTOCK_KAFKA_SERVERS"] = "127.0.0.1:1"
     process = place.play("worker", "w1")
 
-    place.until(lambda: "intake waits: Kafka could not" in place.said.read_text())
+    place.until(lambda: "waits: Kafka could not" in place.said.read_text())
     time.sleep(5)
 
     assert process.poll() is None
-    assert place.said.read_text().count("intake waits") == 1
+    assert place.said.read_text().count("waits: ") == 1
     process.terminate()
     assert process.wait(10) == 0

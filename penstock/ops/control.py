@@ -1,0 +1,66 @@
+"""What a control process tells: its lease, its duties, and what waits to be sent."""
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from penstock.control import Control
+from penstock.installation import Installation
+from penstock.ops.health import Check
+from penstock.ops.probe import Probe, up
+from streams import outbox
+from streams.db.engine import reading
+from streams.topics import EVENTS
+
+
+class Watched(Collector):
+    """One control process, watched from outside of its loops."""
+
+    def __init__(self, here: Installation, control: Control) -> None:
+        self._here = here
+        self._control = control
+        self._log = Probe("the log", lambda: here.log.state(EVENTS.name))
+        self._outbox = Probe("the database", self._waiting)
+
+    @property
+    def checks(self) -> Mapping[str, Check]:
+        """Log and database answer; the lease may be another's."""
+        return {"log": self._log.fault, "database": self._outbox.fault}
+
+    def collect(self) -> Iterator[Metric]:
+        yield from up(log=self._log, database=self._outbox)
+        yield GaugeMetricFamily(
+            "penstock_control_lease_held", "Whether this process does the duties",
+            value=float(self._control.holds.is_set()),
+        )  # fmt: skip
+        yield from self._duties()
+        if (waiting := self._outbox.found()) is not None:
+            count, age_s = waiting
+            yield GaugeMetricFamily("penstock_outbox_messages", "Messages not sent", value=count)
+            yield GaugeMetricFamily(
+                "penstock_outbox_age_seconds", "Age of the oldest message not sent", value=age_s
+            )
+
+    def _duties(self) -> Iterator[Metric]:
+        runs = CounterMetricFamily("penstock_control_duty_runs", "Runs ended well", labels=["duty"])
+        failures = CounterMetricFamily(
+            "penstock_control_duty_failures", "Runs that failed", labels=["duty"]
+        )
+        last = GaugeMetricFamily(
+            "penstock_control_duty_last_run_timestamp_seconds",
+            "When a run last ended well", labels=["duty"],
+        )  # fmt: skip
+        for name, done in self._control.done.items():
+            runs.add_metric([name], done.runs)
+            failures.add_metric([name], done.failures)
+            if done.last_ms:
+                last.add_metric([name], done.last_ms / 1000)
+        yield from (runs, failures, last)
+
+    def _waiting(self) -> tuple[int, float]:
+        """(messages not sent, seconds since the oldest was written)."""
+        with reading(self._here.engine) as connection:
+            count, oldest_ms = outbox.waiting(connection)
+        age_ms = 0 if oldest_ms is None else self._here.clock.wall_ms() - oldest_ms
+        return count, max(0, age_ms) / 1000

@@ -1,0 +1,60 @@
+"""What a process says of itself while it plays a role."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Info, ProcessCollector
+from prometheus_client.registry import Collector
+
+from penstock.installed import versions
+from penstock.ops import health
+from penstock.ops.health import Check
+
+LIVE_S = 60.0
+"""Longer than a round of any loop that waits for a broker or a database: these have time-outs."""
+
+
+class Vitals:
+    """Written by the loop of the role, read by whoever asks the process how it does."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        info = Info("penstock_build", "What this process is", registry=self.registry)
+        info.info({"role": role, "version": versions()["penstock"]})
+        self._beaten_s = time.monotonic()
+        self._waits = "it is starting"
+        self._checks: Mapping[str, Check] = {}
+
+    def beat(self) -> None:
+        """The loop has come round again, whether it found work, nothing, or had to wait."""
+        self._beaten_s = time.monotonic()
+
+    def wait(self, why: str) -> None:
+        """The role cannot be played yet."""
+        self._waits = why
+
+    @contextmanager
+    def playing(self, checks: Mapping[str, Check], figures: Collector) -> Iterator[None]:
+        """The role is open: it is as ready as `checks` say, and `figures` are told."""
+        self.registry.register(figures)
+        self._checks, self._waits = checks, ""
+        try:
+            yield
+        finally:
+            self._checks, self._waits = {}, "it is ending"
+            self.registry.unregister(figures)
+
+    def liveness(self) -> tuple[int, dict[str, Any]]:
+        """The answer of `/healthz`: its HTTP status and body."""
+        still_s = time.monotonic() - self._beaten_s
+        if still_s <= LIVE_S:
+            return 200, {"status": "live"}
+        return 503, {"status": "stalled", "why": f"its loop has not moved for {still_s:.0f} s"}
+
+    def readiness(self) -> tuple[int, dict[str, Any]]:
+        """The answer of `/readyz`: its HTTP status and body."""
+        return health.readiness({self.role: self._waits} | health.run(self._checks))
