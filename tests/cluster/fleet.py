@@ -12,16 +12,28 @@ ROLES = {"web": "web", "control": "control", "w1": "worker", "w2": "worker", "w3
 
 
 class Fleet:
-    """Web, control and three workers, or other `roles`, as a service manager would run them."""
+    """Web, control and three workers, or other `roles`, as a service manager would run them.
+
+    Args:
+        environ: the installation's settings, for us and for its processes.
+        log: where its processes' words go.
+        roles: role by name.
+        theirs: settings that its processes alone have.
+    """
 
     kinds: Sequence[str] = ("web", "control", "w1", "w2", "w3", "w1", "w2", "w3")
 
     def __init__(
-        self, environ: Mapping[str, str], log: Path, *, roles: Mapping[str, str] = ROLES
+        self,
+        environ: Mapping[str, str],
+        log: Path,
+        *,
+        roles: Mapping[str, str] = ROLES,
+        theirs: Mapping[str, str] | None = None,
     ) -> None:
         own = {name: value for name, value in environ.items() if name.startswith("PENSTOCK_")}
         self.settings: Settings = read_settings(own)
-        self._env = os.environ | dict(environ)
+        self._env = os.environ | dict(environ) | dict(theirs or {})
         self._log = log
         self._roles = roles
         self._playing: dict[str, subprocess.Popen[bytes]] = {}
@@ -47,6 +59,10 @@ class Fleet:
     def pids(self) -> dict[str, int]:
         """What there is to kill now, by kind."""
         return {name: p.pid for name, p in self._playing.items() if p.poll() is None}
+
+    def workers(self) -> list[int]:
+        """The processes that count, now."""
+        return [pid for name, pid in self.pids().items() if self._roles[name] == "worker"]
 
     def stop(self) -> int:
         """Ends all of them gracefully; the worst of their exit codes."""
