@@ -23,6 +23,7 @@ from streams.logs.kafka_cluster import Cluster, answering
 from streams.logs.kafka_records import nothing, records_of
 
 MAX_RECORDS = 500  # of one poll of the client; a record is an envelope of many events
+ENOUGH_BYTES = 16 << 20  # fetched and not yet polled: with more, only the group is kept in touch
 SAME_TOPIC_S = 60.0  # a topic that was made again is noticed within
 TELL_S = 1.0  # how far the group's committed offsets may be behind what is counted
 LAST_TELL_S = 0.3  # how long closing may wait until they are not
@@ -142,7 +143,7 @@ class KafkaReader:
         with answering(f"read {self._state.name}"):
             try:
                 fetched = self._consumer.poll(
-                    timeout_ms=int(timeout_s * 1000), max_records=MAX_RECORDS
+                    timeout_ms=int(timeout_s * 1000), max_records=self._room()
                 )
             except (OffsetOutOfRangeError, LogTruncationError):
                 self._note_gaps()
@@ -154,6 +155,11 @@ class KafkaReader:
             queue.extend(records_of(records, self._fetched[place.partition]))
             self._fetched[place.partition] = records[-1].offset + 1
         self._note_passed()
+
+    def _room(self) -> int:
+        """How many records may come: a poll for fewer than one cannot be made."""
+        held = sum(len(record.value) for queue in self._queues.values() for record in queue)
+        return MAX_RECORDS if held < ENOUGH_BYTES else 1
 
     def _note_passed(self) -> None:
         """What the client passed over at the end of a partition is in its queue, as nothing.

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import time
+import tracemalloc
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
@@ -222,6 +223,21 @@ def test_a_full_partition_does_not_starve_the_others(log):
     last_of_full = max(i for i, partition in enumerate(order) if partition == 0)
     assert len(order) == 202
     assert max(order.index(1), order.index(2)) < last_of_full
+
+
+def test_a_long_backlog_is_not_read_into_memory(log):
+    """A reader that fetched as fast as it can, while little is polled, would hold all of it."""
+    log.ensure("far-behind", 1)
+    for _ in range(8):
+        log.append("far-behind", [(0, random.randbytes(256 << 10)) for _ in range(64)])
+    with reading(log, "far-behind") as reader:
+        tracemalloc.start()
+        polled = [reader.poll(max_bytes=1, timeout_s=1.0) for _ in range(100)]
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert all(len(records) == 1 for records in polled)
+    assert held < 80 << 20, f"{held >> 20} MB of a backlog of 128"
 
 
 def test_an_idle_poll_ends_after_its_timeout_and_a_record_ends_it_early(log):
