@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from penstock import installation, lock, status
 from penstock.cli.output import Output
+from penstock.greeting import first_event
 from penstock.ops.logging import configure, is_json
 from penstock.ops.server import serving
 from penstock.ops.vitals import Vitals
@@ -120,17 +121,12 @@ def _taken(settings: Settings) -> OSError | None:
 
 
 def _greeting(settings: Settings) -> str:
-    event = (
-        '{"type": "io.penstock.prediction.v1", "model": "demo", "version": "v1",'
-        ' "prediction_id": "p-1", "time": "\'$(date -u +%FT%TZ)\'",'
-        ' "output": {"label": "spam", "score": 0.9}}'
-    )
     return "\n".join(
         (
             f"Penstock runs at {settings.url}",
             f"data in {settings.data_dir.absolute()}",
             "send the first event from another terminal:",
-            f"  curl {settings.url}/v1/events --json '{event}'",
+            f"  {first_event(settings.url)}",
             "then: penstock events tail      Ctrl-C here ends everything",
         )
     )
