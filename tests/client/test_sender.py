@@ -9,7 +9,8 @@ from email.utils import formatdate
 
 import penstock_client
 import pytest
-from penstock_client.transport import Fate, Transport
+from penstock_client.http_transport import HttpTransport
+from penstock_client.transport import Fate
 
 
 def record(client, count=1, **fields):
@@ -226,7 +227,7 @@ def test_retry_after_is_seconds_or_a_date_within_ten_minutes(
     remote, answers, header, least_s, most_s
 ):
     remote.answer = answers["status"](503, Retry_After=header)
-    transport = Transport(remote.url, key=None, timeout_s=5, ca_file=None)
+    transport = HttpTransport(remote.url, key=None, timeout_s=5, ca_file=None)
 
     reply = transport.post([b"{}"])
     transport.close()

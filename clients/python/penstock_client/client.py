@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 from . import claims, events
 from .counts import Key, Tally
 from .events import Assignment, Number
+from .http_transport import HttpTransport
 from .ids import minute_of
+from .kafka_transport import SCHEME, KafkaTransport
 from .limits import Limits
 from .predicting import Predicting
 from .running import Running
@@ -23,19 +25,22 @@ class Client(Running):
     """Tells one Penstock server about one model; safe to share between threads and over a fork.
 
     Args:
-        url: the server, with a base path if it has one.
+        url: the server, with a base path if it has one; or Kafka, as `kafka://host:9092/topic`,
+            with commas between brokers.
         model: the model's name there.
         champion: the version that answers when nothing else is decided.
-        key: an API key that may write events; none is needed on loopback.
+        key: an API key that may write events; none is needed on loopback, Kafka knows none.
         route: the decision point of the model in this service.
         state_dir: where counts outlive a crash; default `PENSTOCK_CLIENT_DIR`, else shared
             memory or the temporary folder.
         spool_dir: where events wait while the server is away; none keeps them in memory.
         ca_file: certificates to trust instead of the system's.
+        security: how Kafka lets us in: `security_protocol`, `ssl_*` and `sasl_*` of kafka-python.
         limits: how much memory, disk and time it may take.
 
     Raises:
         ValueError: the URL, the key or a limit cannot be right.
+        ImportError: Kafka is asked for, but its client is not installed.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class Client(Running):
         state_dir: str | os.PathLike[str] | None = None,
         spool_dir: str | os.PathLike[str] | None = None,
         ca_file: str | None = None,
+        security: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
     ) -> None:
         url = url.rstrip("/")
@@ -56,7 +62,7 @@ class Client(Running):
         folder = state_dir or os.environ.get("PENSTOCK_CLIENT_DIR") or claims.default_folder()
         super().__init__(
             claims.scope_of(url, model),
-            partial(Transport, url, key=key, timeout_s=limits.timeout_s, ca_file=ca_file),
+            partial(_way(url, key, ca_file, security), timeout_s=limits.timeout_s),
             folder=Path(folder),
             spool_folder=None if spool_dir is None else Path(spool_dir),
             limits=limits,
@@ -316,6 +322,20 @@ class Client(Running):
         return self._counts.tally(
             Key(minute_ms, self._model, given.route, given.route_version, given.arm)
         )
+
+
+def _way(
+    url: str, key: str | None, ca_file: str | None, security: Mapping[str, Any] | None
+) -> Callable[..., Transport]:
+    """How the server at `url` is reached."""
+    if not url.startswith(SCHEME):
+        if security is not None:
+            raise ValueError(f"security is for {SCHEME} URLs; over HTTP a key says who we are")
+        return partial(HttpTransport, url, key=key, ca_file=ca_file)
+    if key is not None:
+        raise ValueError("Kafka knows no API keys: who we are goes into security")
+    trusted = {} if ca_file is None else {"ssl_cafile": ca_file}
+    return partial(KafkaTransport, url, security=trusted | dict(security or {}))
 
 
 def _first_given(*keys: str | None) -> str:
