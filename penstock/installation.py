@@ -121,12 +121,7 @@ def opened(
     of them as `CONNECTIONS` says, or the setting for web. Kafka's groups know it by this name too,
     unless PENSTOCK_WORKER gives another.
     """
-    if not settings.kafka_servers and not settings.log_path.exists():
-        raise ConfigError(
-            f"{settings.data_dir.absolute()} holds no installation yet",
-            why="`penstock up` or `penstock db upgrade` makes it; PENSTOCK_DATA_DIR says where",
-            fix="penstock up",
-        )
+    require_log(settings)
     require_head(settings)
     sessions = CONNECTIONS.get(role, settings.web_connections)
     engine = connect(
@@ -141,6 +136,16 @@ def opened(
             log.close()
     finally:
         engine.dispose()
+
+
+def require_log(settings: Settings) -> None:
+    """Raises ConfigError where the embedded log was never made."""
+    if not settings.kafka_servers and not settings.log_path.exists():
+        raise ConfigError(
+            f"{settings.data_dir.absolute()} holds no installation yet",
+            why="`penstock up` or `penstock db upgrade` makes it; PENSTOCK_DATA_DIR says where",
+            fix="penstock up",
+        )
 
 
 def require_head(settings: Settings) -> None:
@@ -195,8 +200,19 @@ def refuse_open_doors(installation: Installation) -> None:
             )
 
 
+def process_name(role: str, settings: Settings) -> str:
+    """What this process is called in positions, leases and `penstock status`.
+
+    The same before and after a crash wherever it can be: on the embedded log, and where
+    PENSTOCK_WORKER names it.
+    """
+    if not settings.kafka_servers:
+        return lasting_owner(role, settings)
+    return f"{role}-{settings.worker}" if settings.worker else owner(role)
+
+
 def owner(role: str) -> str:
-    """What this process is called in positions and leases."""
+    """What this very process is called."""
     return f"{role}-{os.uname().nodename}-{os.getpid()}"
 
 

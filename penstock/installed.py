@@ -19,10 +19,15 @@ EXTRAS = {
 """Extra to the module that it brings."""
 
 
+def release() -> str:
+    """The version of Penstock that runs."""
+    return importlib.metadata.version("penstock")
+
+
 def versions() -> dict[str, str]:
     """The versions that a report of a fault needs."""
     return {
-        "penstock": importlib.metadata.version("penstock"),
+        "penstock": release(),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "extras": ", ".join(extras()),

@@ -1,5 +1,6 @@
 """How an installation does, as its own web child tells it."""
 
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,22 @@ def pipe(settings: Settings) -> Mapping[str, Any] | None:
 def is_up(settings: Settings) -> bool:
     """Whether ingest answers at the settings' address."""
     return _get(f"{settings.url}/healthz") is not None
+
+
+def faults(settings: Settings) -> Mapping[str, str] | None:
+    """What keeps the web at the settings' address from taking events; None where nobody answers."""
+    try:
+        answer = urllib.request.urlopen(f"{settings.url}/readyz", timeout=TIMEOUT_S)  # noqa: S310
+    except urllib.error.HTTPError as refused:
+        answer = refused
+    except (OSError, ValueError):
+        return None
+    try:
+        with answer:
+            checks = msgspec.json.decode(answer.read())["checks"]
+    except (OSError, ValueError, TypeError, KeyError):  # another program's port
+        return None
+    return {name: said for name, said in checks.items() if said != "ok"}
 
 
 def line(seen: Mapping[str, Any]) -> str:

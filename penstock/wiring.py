@@ -4,22 +4,25 @@ Each role imports what it needs when it starts, so that intake does not carry a 
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
-from penstock.installation import Installation, lasting_owner, opened, owner
-from penstock.ops.vitals import Vitals
+from penstock.installation import Installation, opened, process_name
+from penstock.ops.presence import FORGET_MS, present
+from penstock.ops.vitals import Vitals, Watched
 from penstock.settings import Settings
-from streams import deadletters, expiry, registry
+from streams import deadletters, expiry, presence, registry
 from streams.db.clock import Clock
 from streams.db.engine import writing
 from streams.installation import keep_expiry, keep_tick
 from streams.logs.embedded import EmbeddedLog
+from streams.presence import Told
 from streams.topics import TOPICS
 
 Role = Callable[[Settings, threading.Event, Vitals], None]
 
 
-def web(settings: Settings, stop: threading.Event, _vitals: Vitals) -> None:
+def web(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
     """Pages and ingest."""
     from penstock.web.app import create_app
     from penstock.web.serve import serve
@@ -31,7 +34,11 @@ def web(settings: Settings, stop: threading.Event, _vitals: Vitals) -> None:
             app = create_app(
                 settings=settings, log=here.log, commits=commits, engine=here.engine, checks={}
             )
-            serve(app, settings.host, settings.port, stop)
+            with present(
+                here.engine, name=process_name("web", settings), role=vitals.role,
+                tell=lambda: Told(url=settings.url),
+            ):  # fmt: skip
+                serve(app, settings.host, settings.port, stop)
         finally:
             commits.close()
 
@@ -39,24 +46,23 @@ def web(settings: Settings, stop: threading.Event, _vitals: Vitals) -> None:
 def intake(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
     """The one pass over events."""
     from penstock.intake import pipeline
-    from penstock.ops.intake import Watched
+    from penstock.ops.intake import Worker
 
     with opened(settings, durable=False, role="intake") as here:
-        worker = pipeline(here, owner=owner("intake"))
-        watched = Watched(here, worker)
-        with vitals.playing(watched.checks, watched):
+        worker = pipeline(here, owner=process_name(vitals.role, settings))
+        with _playing(here, vitals, Worker(here, worker)):
             worker.run(stop, tick=vitals.beat)
 
 
 def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
     """What one process at a time does: relay, expiry, retention, the clock's tick."""
     from penstock.control import Control, Duty
-    from penstock.ops.control import Watched
+    from penstock.ops.control import Keeper
     from streams.closer import Closer
     from streams.relay import Relay
 
     with opened(settings, role="control") as here:
-        name = lasting_owner("control", settings)
+        name = process_name(vitals.role, settings)
         closer = Closer(here.engine, clock=here.clock)
         relay = Relay(here.log, here.engine, owner=name, clock=here.clock)
         duties = [
@@ -67,11 +73,22 @@ def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
             Duty("ledger", 60.0, lambda: _expire_ledger(here)),
             Duty("dead letters", 60.0, lambda: _expire_letters(here)),
             Duty("log retention", 60.0, lambda: _trim(here)),
+            Duty("processes", 60.0, lambda: _forget_processes(here)),
         ]
         keeper = Control(here.engine, duties, owner=name)
-        watched = Watched(here, keeper)
-        with vitals.playing(watched.checks, watched):
+        with _playing(here, vitals, Keeper(here, keeper)):
             keeper.run(stop, tick=vitals.beat)
+
+
+@contextmanager
+def _playing(here: Installation, vitals: Vitals, watched: Watched) -> Iterator[None]:
+    """This process is seen at its role: by its health and metrics, and by the others."""
+    name = process_name(vitals.role, here.settings)
+    with (
+        vitals.playing(watched),
+        present(here.engine, name=name, role=vitals.role, tell=watched.tell),
+    ):
+        yield
 
 
 def _tick(here: Installation) -> None:
@@ -106,6 +123,11 @@ def _trim(here: Installation) -> None:
     if isinstance(here.log, EmbeddedLog):  # Kafka's brokers do it themselves
         for topic in TOPICS:
             here.log.trim(topic, now_ms=here.now_ms())
+
+
+def _forget_processes(here: Installation) -> None:
+    with writing(here.engine) as connection:
+        presence.forget(connection, before_ms=here.clock.wall_ms() - FORGET_MS)
 
 
 PLAYED: Mapping[str, Role] = {"web": web, "intake": intake, "control": control}

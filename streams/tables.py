@@ -50,6 +50,20 @@ installation = Table(
     comment="the secret of keyed hashes, the installation's id, the domain clock's last tick",
 )
 
+process = Table(
+    "process",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("told", LargeBinary, nullable=False),
+    comment="processes of the installation, each of which keeps its row fresh while it lives",
+)
+
 code = Table(
     "code",
     metadata,

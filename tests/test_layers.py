@@ -22,7 +22,7 @@ KNOW_SQL = {
     "streams/installation.py", "streams/keys.py", "streams/registry.py", "streams/versions.py",
     "streams/ledger.py", "streams/positions.py", "streams/counters.py", "streams/subscriptions.py",
     "streams/deadletters.py", "streams/outbox.py", "streams/plans.py", "streams/codes.py",
-    "streams/closer.py", "streams/expiry.py",
+    "streams/closer.py", "streams/expiry.py", "streams/presence.py",
 }  # fmt: skip
 PASS_CONNECTIONS = {
     # They open transactions and hand the connection on; they hold no statement.
@@ -79,7 +79,7 @@ def test_evidence_needs_nothing_but_numpy_and_scipy():
 
 
 def test_the_client_needs_nothing_of_the_server():
-    allowed = {"penstock_client", "msgspec", "httpx"} | set(sys.stdlib_module_names)
+    allowed = {"penstock_client", "msgspec", "httpx", "kafka"} | set(sys.stdlib_module_names)
 
     wrong = [
         f"{path.name} imports {module}"

@@ -24,6 +24,7 @@ COMMANDS = {
     "model": (f"{_HERE}.model", "model", "Declare models and their versions."),
     "key": (f"{_HERE}.key", "key", "Make, list and revoke API keys."),
     "db": (f"{_HERE}.db", "db", "Upgrade the database's schema, or show where it is."),
+    "status": (f"{_HERE}.status", "status", "Show every role, log, database and backlog."),
     "doctor": (f"{_HERE}.doctor", "doctor", "Check this installation and say what to do."),
     "version": (f"{_HERE}.version", "version", "Print the version."),
 }

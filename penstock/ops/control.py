@@ -11,10 +11,11 @@ from penstock.ops.health import Check
 from penstock.ops.probe import Probe, up
 from streams import outbox
 from streams.db.engine import reading
+from streams.presence import Duty, Told
 from streams.topics import EVENTS
 
 
-class Watched(Collector):
+class Keeper(Collector):
     """One control process, watched from outside of its loops."""
 
     def __init__(self, here: Installation, control: Control) -> None:
@@ -27,6 +28,13 @@ class Watched(Collector):
     def checks(self) -> Mapping[str, Check]:
         """Log and database answer; the lease may be another's."""
         return {"log": self._log.fault, "database": self._outbox.fault}
+
+    def tell(self) -> Told:
+        duties = [
+            Duty(name, done.runs, done.failures, done.last_ms or None, done.fault)
+            for name, done in self._control.done.items()
+        ]
+        return Told(duties=duties)
 
     def collect(self) -> Iterator[Metric]:
         yield from up(log=self._log, database=self._outbox)

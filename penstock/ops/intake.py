@@ -17,10 +17,11 @@ from penstock.ops.probe import Probe, up
 from streams.db.engine import reading
 from streams.pipeline import Pipeline
 from streams.positions import NO_WATERMARK
+from streams.presence import Told
 from streams.taken import Spread
 
 
-class Watched(Collector):
+class Worker(Collector):
     """One worker, watched from outside of its loop."""
 
     def __init__(self, here: Installation, worker: Pipeline) -> None:
@@ -38,6 +39,9 @@ class Watched(Collector):
             "database": self._store.fault,
             "intake": lambda: self._worker.taken.waiting,
         }
+
+    def tell(self) -> Told:
+        return Told(fault=self._worker.taken.waiting)
 
     def collect(self) -> Iterator[Metric]:
         yield from up(log=self._ends, database=self._store)

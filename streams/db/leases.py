@@ -34,6 +34,9 @@ UPDATE lease SET until_ms = :until_ms WHERE name = :name AND owner = :owner AND 
 _RELEASE = text("""
 UPDATE lease SET owner = NULL WHERE name = :name AND owner = :owner AND fence = :fence
 """)
+_HOLDER = text("""
+SELECT name, owner, fence, until_ms FROM lease WHERE name = :name AND owner IS NOT NULL
+""")
 _CHECK = """
 SELECT 1 FROM lease WHERE name = :name AND owner = :owner AND fence = :fence
 """
@@ -74,6 +77,12 @@ def renew(connection: Connection, held: Lease, *, now_ms: int, lease_ms: int) ->
 def release(connection: Connection, held: Lease) -> None:
     """Anyone may take the lease now; nothing happens when it was taken over before."""
     connection.execute(_RELEASE, msgspec.structs.asdict(held))
+
+
+def holder(connection: Connection, name: str) -> Lease | None:
+    """The last grant that was not released, whether it lasts or has run out."""
+    row = connection.execute(_HOLDER, {"name": name}).first()
+    return None if row is None else Lease(*row)
 
 
 def check(connection: Connection, held: Lease) -> None:

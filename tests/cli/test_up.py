@@ -68,6 +68,17 @@ def test_the_doctor_sees_that_it_runs(up):
     assert (states["address"], states["clock"]) == ("ok", "ok")
 
 
+def test_status_shows_every_role_and_that_all_is_well(up):
+    assert eventually(lambda: up.run("status").returncode == 0, 20)
+    found = json.loads(up.run("status", "-o", "json").stdout)
+
+    assert (found["state"], found["problems"], found["web"]) == ("well", [], up.url)
+    assert {p["role"]: p["state"] for p in found["processes"]} == {
+        "intake": "works", "control": "works", "web": "works",
+    }  # fmt: skip
+    assert "relay" in {duty["duty"] for duty in found["duties"]}
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_it_ends_within_two_seconds_and_everything_with_it(own, number, code):
     assert eventually(lambda: len(own.children()) == 3, 10)

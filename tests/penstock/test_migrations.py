@@ -15,11 +15,13 @@ from sqlalchemy import text
 
 from penstock import migrations
 from penstock.migrations import VERSION_TABLE, is_declared, scripts, status, upgrade
+from streams import positions, presence
 from streams.db import days
 from streams.db.engine import reading, writing
 from streams.db.metadata import metadata
 from streams.errors import ConfigError
 from streams.expiry import day_at
+from streams.logs.base import TopicState
 from streams.tables import LEDGER
 
 ROOT = Path(__file__).parents[2]
@@ -183,3 +185,25 @@ def test_a_ledger_in_one_piece_is_upgraded_to_days_and_keeps_its_rows(engine, da
             found = {table.name: days.existing(connection, table) for table in LEDGER}
         expected = {TODAY - k for k in range(3)} if rows else set()
         assert found == dict.fromkeys(FILLED, expected)
+
+
+def test_a_worker_of_the_release_before_goes_on_beside_the_table_of_processes(engine, database_url):
+    with writing(engine) as connection:
+        command.upgrade(migrations._config(connection), "0002")
+    topic = TopicState("events", "id", 1)
+    here = {"consumer": "intake", "topic": "events"}
+    with writing(engine) as connection:
+        claimed = positions.claim(
+            connection, consumer="intake", topic=topic, partitions=[0], owner="old", now_ms=1
+        )
+
+    upgrade(database_url)
+
+    step = positions.Moved(0, claimed[0].fence, 0, 5, 1)
+    with writing(engine) as connection:
+        positions.advance(connection, **here, moved=[step], now_ms=2)
+    with reading(engine) as connection:
+        assert positions.standing(connection, **here)[0].next == 5
+        assert presence.listed(connection) == []
+        (holder,) = presence.holders(connection, **here)
+    assert (holder.owner, holder.updated_ms) == ("old", 2)

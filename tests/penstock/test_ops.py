@@ -67,10 +67,10 @@ def asked():
 def working(here, vitals):
     """A worker on `here` that counted what there was; it does not run meanwhile."""
     worker = pipeline(here, owner="w")
-    watched = intake_ops.Watched(here, worker)
+    watched = intake_ops.Worker(here, worker)
     try:
         worker.drain()
-        with vitals.playing(watched.checks, watched):
+        with vitals.playing(watched):
             yield worker
     finally:
         worker.close()
@@ -138,12 +138,12 @@ def test_a_database_that_is_away_makes_not_ready_and_restarts_nobody(here, asked
 def test_a_loop_that_waits_for_its_database_lives_and_says_what_it_waits_for(here, asked):
     stop, beats = threading.Event(), []
     worker = pipeline(here, owner="w")
-    watched = intake_ops.Watched(here, worker)
+    watched = intake_ops.Worker(here, worker)
     away(here)
     running = threading.Thread(
         target=worker.run, args=(stop,), kwargs={"tick": lambda: beats.append(1)}
     )
-    with asked.vitals.playing(watched.checks, watched):
+    with asked.vitals.playing(watched):
         running.start()
         assert eventually(lambda: len(beats) >= 2, 5)
         ready, figures = asked("/readyz"), asked("/metrics")[1]
@@ -177,9 +177,9 @@ def test_control_tells_its_lease_its_duties_and_its_outbox(here, asked):
         Duty("bad", 0.01, lambda: (_ for _ in ()).throw(failing)),
     ]
     control, stop = Control(here.engine, duties, owner="c"), threading.Event()
-    watched = control_ops.Watched(here, control)
+    watched = control_ops.Keeper(here, control)
     running = threading.Thread(target=control.run, args=(stop,))
-    with asked.vitals.playing(watched.checks, watched):
+    with asked.vitals.playing(watched):
         waiting = asked("/metrics")[1], asked("/readyz")[0]
         running.start()
         time.sleep(0.5)
@@ -268,6 +268,6 @@ def test_the_table_of_metrics_is_what_processes_tell(here, tmp_path):
 
 @contextmanager
 def controlling(here, vitals):
-    watched = control_ops.Watched(here, Control(here.engine, [], owner="c"))
-    with vitals.playing(watched.checks, watched):
+    watched = control_ops.Keeper(here, Control(here.engine, [], owner="c"))
+    with vitals.playing(watched):
         yield
