@@ -163,7 +163,8 @@ class Server:
             **self.binaries.account.options(),
         )
         if done.returncode:
-            raise ServerError(f"initdb could not make {half}: {done.stderr.strip()}")
+            said = done.stderr.strip()
+            raise ServerError(f"initdb could not make {half}: {said}{self._reach()}")
         half.rename(self.data)
 
     def _await_predecessor(self) -> None:
@@ -199,7 +200,16 @@ class Server:
             time.sleep(0.02)
         why = "does not answer" if self.running else "ended at once"
         self.stop("immediate")
-        raise ServerError(f"PostgreSQL {why}:\n{self.log()}")
+        raise ServerError(f"PostgreSQL {why}:\n{self.log()}{self._reach()}")
+
+    def _reach(self) -> str:
+        """What root may have overlooked."""
+        user = self.binaries.account.user
+        if user is None:
+            return ""
+        return (
+            f"\n(started by root, it runs as user {user}, who must be able to reach {self.folder})"
+        )
 
     def _answers(self) -> bool:
         """Whether it takes sessions, and not another server that had the port before."""

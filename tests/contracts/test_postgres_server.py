@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -32,10 +34,11 @@ def binaries():
 
 
 @pytest.fixture
-def folder(tmp_path):
-    for parent in (tmp_path, *tmp_path.parents[:2]):  # pytest keeps them to root; the server is not
-        parent.chmod(0o711)
-    return tmp_path / "server"
+def folder():
+    # Not below pytest's own folder: that is root's alone where root runs the tests.
+    with tempfile.TemporaryDirectory(prefix="penstock-postgres-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder) / "server"
 
 
 def databases(server: Server) -> set[str]:
