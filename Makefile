@@ -14,6 +14,7 @@ export OPENBLAS_NUM_THREADS := 1
 .PHONY: setup demo kafka cluster test test-cluster test-crash test-slow test-stats test-all fuzz check format bench lock clean
 
 # The lock names what CI uses; without network to spare, uv needs two seconds where pip needs twenty.
+# Compiled at once: a worker that starts again must not spend a second on reading its libraries.
 $(VENV)/.ready: pyproject.toml clients/python/pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Penstock needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 ...")'
 	@echo "setup: environment in $(VENV)"
@@ -21,7 +22,7 @@ $(VENV)/.ready: pyproject.toml clients/python/pyproject.toml requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || echo "setup: no uv, using pip"
 	@echo "setup: packages"
 	@if [ -x $(BIN)/uv ]; then \
-	  $(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock -e clients/python -e '.[dev]'; \
+	  $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock -e clients/python -e '.[dev]'; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock -e clients/python -e '.[dev]'; \
 	fi
