@@ -4,6 +4,7 @@
 # make kafka    a real Kafka on 127.0.0.1:9092 until Ctrl-C (ARGS="--nodes 3 --data DIR --wipe")
 # make cluster  Kafka, PostgreSQL and every role of docker-compose.yml until Ctrl-C, without containers
 # make bench    every benchmark, one figure a line
+# make soak     a cluster under kills, then a worker's memory (ARGS="--kills 60 --minutes 30")
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +12,7 @@ ARGS ?=
 # Tests run in two processes; a linear algebra that starts threads of its own only gets in their way.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: setup demo kafka cluster test test-cluster test-crash test-slow test-stats test-all fuzz check format bench lock clean
+.PHONY: setup demo kafka cluster test test-cluster test-crash test-slow test-stats test-all fuzz check format bench soak lock clean
 
 # The lock names what CI uses; without network to spare, uv needs two seconds where pip needs twenty.
 # Compiled at once: a worker that starts again must not spend a second on reading its libraries.
@@ -78,6 +79,10 @@ format: setup
 
 bench: setup
 	@for name in pipeline ledger ingest log client cli evidence cluster; do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
+
+# Three quarters of an hour: sixty kills and strikes on three brokers, half an hour of steady load.
+soak: setup
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 lock:
 	@$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --no-annotate --python-version 3.11 --universal \

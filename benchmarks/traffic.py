@@ -12,7 +12,7 @@ from streams.models import Declaration, Slice, Term
 
 MODEL = "bench"
 PARTITIONS = 12
-STEP_MS = 20  # of event time between two requests
+STEP_MS = 20.0  # of event time between two requests, unless said otherwise
 LABEL_AFTER = 5_000  # requests: nearly two minutes
 
 
@@ -39,12 +39,19 @@ def declaration() -> Declaration:
 
 
 class Traffic:
-    """An endless stream of (partition, line), repeatable by its seed."""
+    """An endless stream of (partition, line), repeatable by its seed.
 
-    def __init__(self, *, features: int, start_ms: int, seed: int = 1) -> None:
+    Args:
+        step_ms: event time between two requests.
+    """
+
+    def __init__(
+        self, *, features: int, start_ms: int, seed: int = 1, step_ms: float = STEP_MS
+    ) -> None:
         self._random = random.Random(seed)
         self._request = LABEL_AFTER
         self._start_ms = start_ms
+        self._step_ms = step_ms
         draw = self._random
         self._features = [
             ",".join(f'"f{k}":{draw.gauss(0, 1):.6f}' for k in range(features)) for _ in range(997)
@@ -72,8 +79,11 @@ class Traffic:
                 yield partition, waiting.pop(partition)
         yield from waiting.items()
 
+    def _time_ms(self, request: int) -> int:
+        return self._start_ms + int(request * self._step_ms)
+
     def _id(self, request: int) -> str:
-        ms = self._start_ms + request * STEP_MS
+        ms = self._time_ms(request)
         low = request * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFF
         text = f"{ms:012x}7{request & 0xFFF:03x}8{low:015x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
@@ -84,7 +94,7 @@ class Traffic:
         score = (request * 7919 % 10_000) / 10_000
         line = (
             f'{{"type":"io.penstock.prediction.v1","model":"{MODEL}","prediction_id":"{pid}",'
-            f'"time":{self._start_ms + request * STEP_MS},"version":"{version}","role":"{role}",'
+            f'"time":{self._time_ms(request)},"version":"{version}","role":"{role}",'
             f'"arm":"champion","unit_id":"u{request % 50_000}","output":{{"score":{score}}},'
             f'"latency_ms":{2 + score * 9:.3f},"tags":{{"region":"{region}","device":"{device}"}},'
             f'"features":{{{self._features[request % 997]}}}}}'
@@ -95,7 +105,7 @@ class Traffic:
         pid = self._id(request)
         line = (
             f'{{"type":"io.penstock.label.v1","model":"{MODEL}","label_id":"l-{self._request}",'
-            f'"prediction_id":"{pid}","time":{self._start_ms + self._request * STEP_MS},'
+            f'"prediction_id":"{pid}","time":{self._time_ms(self._request)},'
             f'"label":"{"spam" if spam else "ham"}"}}'
         )
         return partition_of(MODEL, pid, PARTITIONS), line.encode()

@@ -1,6 +1,7 @@
 """Roles of an installation on a cluster, each process started again whenever it ends."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -63,6 +64,12 @@ class Fleet:
     def workers(self) -> list[int]:
         """The processes that count, now."""
         return [pid for name, pid in self.pids().items() if self._roles[name] == "worker"]
+
+    def end(self, name: str, number: signal.Signals) -> int:
+        """One of them has ended by this signal; its exit code."""
+        process = self._playing[name]
+        process.send_signal(number)
+        return process.wait(30)
 
     def stop(self) -> int:
         """Ends all of them gracefully; the worst of their exit codes."""

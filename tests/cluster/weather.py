@@ -30,7 +30,7 @@ SELECT count(*) FROM pg_stat_activity
 
 
 class Weather(threading.Thread):
-    """Strikes one after the other, `gap_s` apart; `came` counts them.
+    """Strikes one after the other, `gap_s` apart, until `end`; `came` counts them.
 
     leader     the broker that leads a partition is killed, and started again
     database   PostgreSQL forgets whatever it need not remember, and starts again
@@ -55,6 +55,7 @@ class Weather(threading.Thread):
         self._strikes = strikes
         self._gap_s = gap_s
         self._draw = random.Random(seed)
+        self._over = threading.Event()
         self.came: Counter[str] = Counter()
 
     def run(self) -> None:
@@ -65,8 +66,14 @@ class Weather(threading.Thread):
             "writer": self._writer,
         }
         for strike in self._strikes:
-            time.sleep(self._draw.uniform(*self._gap_s))
+            if self._over.wait(self._draw.uniform(*self._gap_s)):
+                return
             self.came[strike] += what[strike]()
+
+    def end(self) -> None:
+        """Everybody is awake and up; nothing more comes."""
+        self._over.set()
+        self.join()
 
     def _leader(self) -> bool:
         settings = self._fleet.settings
@@ -93,6 +100,8 @@ class Weather(threading.Thread):
         engine = connect(self._fleet.settings.database, connections=1)
         try:
             for _ in range(TRIES):
+                if self._over.is_set():
+                    return False
                 if (pid := self._worker()) is None:
                     continue
                 with suppress(ProcessLookupError):
@@ -112,7 +121,7 @@ class Weather(threading.Thread):
         return self._draw.choice(workers) if workers else None
 
     def _wake(self, pid: int) -> None:
-        time.sleep(FROZEN_S)
+        self._over.wait(FROZEN_S)
         with suppress(ProcessLookupError):  # killed while it was frozen
             os.kill(pid, signal.SIGCONT)
 
