@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -32,7 +33,6 @@ from streams import positions
 from streams.collector import Collector
 from streams.db.clock import Clock
 from streams.db.engine import reading
-from streams.garbage import collected_between
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_cluster import Cluster
 from streams.pipe import Pipe
@@ -99,18 +99,19 @@ class Machine:
 
 
 def in_process(place: OnKafka, events: int, collectors: Sequence[Collector]) -> float:
-    """Events per second of one worker in this process, from its first record on."""
-    pipeline = place.worker(collectors)
-    while not pipeline.step(timeout_s=0.1):
-        pass
-    first, started = pipeline.taken.events, time.perf_counter()
-    with collected_between() as collect:
-        while pipeline.taken.events < events:
-            pipeline.step(timeout_s=0.1)
-            collect()
-    rate = (events - first) / (time.perf_counter() - started)
-    pipeline.close()
-    return rate
+    """Events per second of one worker in this process, from its first batch on."""
+    pipeline, stop = place.worker(collectors), threading.Event()
+    seen: list[tuple[float, int]] = []
+
+    def look() -> None:
+        if (count := pipeline.taken.events) and (not seen or count >= events):
+            seen.append((time.perf_counter(), count))
+        if count >= events:
+            stop.set()
+
+    pipeline.run(stop, tick=look)
+    (started, first), (ended, last) = seen
+    return (last - first) / (ended - started)
 
 
 def counted(engine: Engine) -> int:

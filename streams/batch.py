@@ -1,8 +1,9 @@
 """One batch on its way through the pass: named, folded, saved.
 
-    placed(arrivals)             every name has its number (a transaction of its own)
-    folded(arrivals, positions)  what the store knows, read in one snapshot, and what comes of it
-    save(connection, counted)    all of it, in the transaction that moves the positions
+    placed(arrivals)           every name has its number (a transaction of its own)
+    keyed(arrivals)            rows, as far as they can be made without the store
+    folded(batch, watermarks)  what the store knows, read in one snapshot, and what comes of it
+    save(connection, counted)  all of it, in the transaction that moves the positions
 
 Folding happens outside the writing transaction, so that the store is held only to be written.
 That is safe because a partition has one fenced owner: what another worker can have written since
@@ -38,6 +39,14 @@ from streams.tables import report
 from streams.topics import DEAD_LETTERS
 
 PLANS_READ_S = 1.0
+
+
+class Batch(msgspec.Struct):
+    """Arrivals, and all that can be said of them without the store."""
+
+    arrivals: Arrivals
+    keyed: answers.Keyed
+    labels: list[truths.Said]
 
 
 class Counted(msgspec.Struct):
@@ -103,6 +112,14 @@ class Batches:
         self._codes.ensure(wanted)
         return arrivals.without(answers.unplaceable(arrivals, model_nos, self._codes))
 
+    def keyed(self, arrivals: Arrivals) -> Batch:
+        """The rows of arrivals that were placed."""
+        return Batch(
+            arrivals,
+            answers.rows_of(arrivals, plans=self._plans, codes=self._codes, units=self._units),
+            truths.said(arrivals, codes=self._codes),
+        )
+
     def forget(self) -> None:
         """What was read of the store is read again for the next batch: it may have gone back.
 
@@ -111,14 +128,13 @@ class Batches:
         """
         self._forgotten = True
 
-    def folded(self, arrivals: Arrivals, watermarks: Mapping[int, int]) -> Counted:
-        """What these arrivals come to, given what is stored now.
+    def folded(self, batch: Batch, watermarks: Mapping[int, int]) -> Counted:
+        """What this batch comes to, given what is stored now.
 
         Args:
             watermarks: where each partition's stands before them.
         """
-        keyed = answers.rows_of(arrivals, plans=self._plans, codes=self._codes, units=self._units)
-        labels = truths.said(arrivals, codes=self._codes)
+        arrivals, keyed, labels = batch.arrivals, batch.keyed, batch.labels
         before = watermarks_before(arrivals, watermarks, lateness_ms=self._lateness_ms)
         with reading(self._engine) as connection:
             folded = self._fold(connection, arrivals, keyed, labels, before)

@@ -20,6 +20,9 @@ class Holding:
 
     The reader says which partitions are ours to read; the store says where each goes on, and
     under which fence. What the log delivers is checked record by record: a hole is never passed.
+
+    Records may be read on while those before them are on their way into the store. Claiming and
+    jumping need every one of them to have arrived there.
     """
 
     def __init__(
@@ -36,19 +39,23 @@ class Holding:
         self._owner = owner
         self._clock = clock
         self._reader = log.reader(topic, group=consumer)
+        self._assigned = frozenset[int]()
+        self._gone = set[int]()  # taken from us since the last claim, perhaps given back
+        self._due: dict[int, int] = {}  # the offset that each partition is read on at
+
+    def changed(self) -> bool:
+        """Whether partitions came or went, so that `claim` is due."""
+        self._assigned = self._reader.assigned()
+        self._gone |= self.positions.keys() - self._assigned
+        return bool(self._gone or self._assigned - self.positions.keys())
 
     def poll(self, *, max_bytes: int, timeout_s: float) -> list[Record]:
-        """Records that continue where we stand; partitions that are newly ours are claimed first.
+        """Records that continue those before. Raises GapError where retention took the next."""
+        return self._contiguous(self._reader.poll(max_bytes=max_bytes, timeout_s=timeout_s))
 
-        What retention took before we read it is recorded as a gap and stepped over.
-        """
-        self._claim()
-        try:
-            records = self._reader.poll(max_bytes=max_bytes, timeout_s=timeout_s)
-        except GapError as gap:
-            self._jump(gap)
-            return []
-        return self._contiguous(records)
+    def read_again(self) -> None:
+        """What was read and not counted is read again."""
+        self._due = {partition: position.next for partition, position in self.positions.items()}
 
     def advance(self, connection: Connection, moved: Sequence[Moved]) -> None:
         """These steps are in the transaction. Raises LostError for partitions that are not ours."""
@@ -75,10 +82,11 @@ class Holding:
     def close(self) -> None:
         self._reader.close()
 
-    def _claim(self) -> None:
-        assigned = self._reader.assigned()
-        self.lose(self.positions.keys() - assigned)
-        fresh = assigned - self.positions.keys()
+    def claim(self) -> None:
+        """What came since is ours, under a new fence; what went is not ours any more."""
+        self.lose(self._gone)
+        self._gone.clear()
+        fresh = self._assigned - self.positions.keys()
         if not fresh:
             return
         self.topic = self._log.state(self.topic.name)  # made again, it has an id that is refused
@@ -97,12 +105,16 @@ class Holding:
                     fix="restore the log and the database from the same backup",
                 )
             self._reader.seek(partition, position.next)
+            self._due[partition] = position.next
         self.positions.update(claimed)
         self.claims += len(claimed)
         _log.info("reads partitions %s of %s", sorted(self.positions), self.topic.name)
 
-    def _jump(self, gap: GapError) -> None:
-        _log.error("%s", gap)
+    def jump(self, gap: GapError) -> None:
+        """What retention took before we read it is recorded as a gap and stepped over."""
+        if gap.partition not in self.positions:
+            return
+        _log.error("a gap: %s", gap)
         with writing(self._engine) as connection:
             self.positions[gap.partition] = positions.jump(
                 connection, consumer=self._consumer, topic=self.topic.name,
@@ -113,20 +125,22 @@ class Holding:
         self.gap_records += gap.begin - gap.wanted
         self._reader.counted({gap.partition: gap.begin})
         self._reader.seek(gap.partition, gap.begin)
+        self._due[gap.partition] = gap.begin
 
     def _contiguous(self, records: list[Record]) -> list[Record]:
         """A record that was read already is dropped; before one that was skipped, we seek back."""
-        due = {partition: position.next for partition, position in self.positions.items()}
         kept = []
         astray: set[int] = set()
         for record in records:
-            expected = due.get(record.partition)
-            if expected is None or record.partition in astray or record.offset < expected:
+            if record.partition not in self.positions or record.partition in astray:
+                continue
+            expected = self._due[record.partition]
+            if record.offset < expected:
                 continue
             if record.offset - record.skipped > expected:
                 astray.add(record.partition)
                 self._reader.seek(record.partition, expected)
                 continue
-            due[record.partition] = expected + 1
+            self._due[record.partition] = record.offset + 1
             kept.append(record)
         return kept

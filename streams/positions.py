@@ -138,11 +138,8 @@ _ADVANCE = (
 def _lost(connection: Connection, consumer: str, topic: str, steps: list[Moved]) -> frozenset[int]:
     """Which of these steps were refused: the others stand where they went in this transaction."""
     now = standing(connection, consumer=consumer, topic=topic)
-    return frozenset(
-        step.partition
-        for step in steps
-        if (now[step.partition].next, now[step.partition].fence) != (step.new, step.fence)
-    )
+    stands = {partition: (position.next, position.fence) for partition, position in now.items()}
+    return frozenset(s.partition for s in steps if stands.get(s.partition) != (s.new, s.fence))
 
 
 def jump(

@@ -14,7 +14,7 @@ from streams.db.clock import Clock
 from streams.db.engine import writing
 from streams.errors import ConflictError, UnavailableError
 from streams.holding import Holding
-from streams.logs.base import Log, Record
+from streams.logs.base import GapError, Log, Record
 from streams.messages import Message
 from streams.positions import Moved
 from streams.tables import inbox
@@ -52,7 +52,13 @@ class Subscription:
 
     def step(self, *, timeout_s: float = 0.0) -> int:
         """Handles what is there; returns how many records were taken."""
-        records = self._held.poll(max_bytes=1_000_000, timeout_s=timeout_s)
+        if self._held.changed():
+            self._held.claim()
+        try:
+            records = self._held.poll(max_bytes=1_000_000, timeout_s=timeout_s)
+        except GapError as gap:
+            self._held.jump(gap)
+            return 0
         try:
             for record in records:
                 self._take(record)

@@ -74,7 +74,11 @@ def test_a_bug_on_one_event_costs_that_event_alone(databases, windows, cuts, dat
 
 
 @laws(25)
-@given(world.histories(max_size=15), cuts, st.lists(st.integers(0, 1), max_size=30))
+@given(
+    world.histories(max_size=15),
+    cuts,
+    st.lists(st.tuples(st.integers(0, 1), st.booleans()), max_size=30),
+)
 def test_two_workers_on_the_same_partitions_double_nothing(databases, history, cuts, turns):  # noqa: F811
     undisturbed = counted(databases, history)
     log = log_of(history)
@@ -82,12 +86,49 @@ def test_two_workers_on_the_same_partitions_double_nothing(databases, history, c
 
     with databases.fresh() as engine:
         rivals = [spine.pipeline(log, engine, owner=owner) for owner in ("one", "two")]
-        for turn in turns:
-            rivals[turn].step()
+        for turn, settle in turns:
+            rivals[turn].step(settle=settle)
+        rivals[1].step()
         spine.settle(rivals[0], log, engine)
         found = spine.content(engine)
 
     assert found == {name: undisturbed[name] for name in found}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_store_that_refuses_every_third_commit_counts_everything_once(store, log):
+    """The refusal comes from the commit itself, when the next batch has been read already."""
+    with writing(store) as connection:
+        connection.exec_driver_sql(REFUSE_EVERY_THIRD)
+    log.cuts.extend([1] * 40)
+    for k in range(40):
+        log.put(k % 2, spine.T0, world.Sent((0, spine.T0, [answer(f"a-{k // 2}")])).lines)
+    worker, stop = spine.pipeline(log, store), threading.Event()
+
+    def look():
+        if worker.taken.events >= 40:
+            stop.set()
+
+    worker.run(stop, tick=look)
+
+    content = spine.content(store)
+    assert len(content["answers"]) == 20
+    assert [content["positions"]["intake", partition][0] for partition in (0, 1)] == [20, 20]
+    assert worker.taken.folds_again >= 10
+
+
+REFUSE_EVERY_THIRD = """
+CREATE SEQUENCE commits;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF nextval('commits') %% 3 = 0 THEN
+    RAISE EXCEPTION 'refused' USING ERRCODE = '40001';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON position DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW WHEN (OLD.next <> NEW.next) EXECUTE FUNCTION refuse();
+"""
 
 
 def test_a_worker_that_lost_its_partitions_commits_nothing_and_claims_again(store, log):
