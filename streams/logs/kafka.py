@@ -11,11 +11,12 @@ from contextlib import suppress
 
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from streams.errors import ConfigError, ConflictError, InputError
-from streams.logs.base import Bounds, Kept, TopicState
+from streams.logs.base import Bounds, Kept, Reader, TopicState
 from streams.logs.kafka_cluster import Cluster, answering
+from streams.logs.kafka_reach import reaching
 from streams.logs.kafka_reader import KafkaReader
 
 SEND_S = 30.0  # how long records may wait for their brokers
@@ -80,6 +81,8 @@ class KafkaLog:
                     rule="unknown",
                     fix="penstock topics ensure",
                 )
+            if told["error_code"]:
+                raise for_code(told["error_code"])(self._cluster.topic(topic))
         state = TopicState(topic, str(told["topic_id"]), len(told["partitions"]))
         self._partitions[topic] = state.partitions
         return state
@@ -121,12 +124,13 @@ class KafkaLog:
             min_insync=min_insync,
         )
 
-    def reader(self, topic: str, *, group: str | None) -> KafkaReader:
+    def reader(self, topic: str, *, group: str | None) -> Reader:
         """As `Log.reader`. Raises ConfigError when a group is to count a topic unfit for that."""
         state = self.state(topic)
-        if group is not None:
-            self._refuse_unfit(topic)
-        return KafkaReader(self._cluster, self, state, group=group)
+        if group is None:
+            return KafkaReader(self._cluster, self, state, group=None)
+        self._refuse_unfit(topic)
+        return self._grouped(state, group)
 
     def now_ms(self) -> int:
         """This machine's clock; brokers stamp with theirs, so both follow one time server."""
@@ -137,6 +141,9 @@ class KafkaLog:
             if client is not None:
                 client.close()
         self._sender = self._asker = None
+
+    def _grouped(self, state: TopicState, group: str) -> Reader:
+        return KafkaReader(self._cluster, self, state, group=group)
 
     def _settings(self, topic: str) -> dict[str, str]:
         name = self._cluster.topic(topic)
@@ -160,7 +167,8 @@ class KafkaLog:
     def _admin(self) -> KafkaAdminClient:
         with self._lock:
             if self._asker is None:
-                self._asker = KafkaAdminClient(**self._cluster.client())
+                with reaching(self._cluster):
+                    self._asker = KafkaAdminClient(**self._cluster.client())
             return self._asker
 
     def _producer(self) -> KafkaProducer:

@@ -7,12 +7,19 @@ import pytest
 from tests.contracts.logs import EmbeddedPlace, KafkaPlace, Place
 
 
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.cluster)])
+@pytest.fixture(
+    params=[
+        "embedded",
+        pytest.param("kafka", marks=pytest.mark.cluster),
+        pytest.param("faust", marks=pytest.mark.cluster),
+    ]
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     match request.param:
         case "embedded":
             return EmbeddedPlace(tmp_path)
-        case "kafka":
+        case "kafka" | "faust":
             server = request.getfixturevalue("kafka_server")
-            return KafkaPlace(server.address, request.getfixturevalue("topic_prefix"))
+            prefix = request.getfixturevalue("topic_prefix")
+            return KafkaPlace(server.address, prefix, kind=request.param)
     raise ValueError(request.param)

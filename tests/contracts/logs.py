@@ -17,6 +17,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from streams.db.clock import Clock
 from streams.logs.base import Log
 from streams.logs.embedded import EmbeddedLog
+from streams.logs.faust import FaustLog
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_cluster import Cluster
 
@@ -26,6 +27,7 @@ class Place(Protocol):
 
     kind: str
     address: str
+    examples: int  # of a property; a reader of Faust takes a second to begin
 
     def open(self) -> Log: ...
 
@@ -44,6 +46,7 @@ class Place(Protocol):
 
 class EmbeddedPlace:
     kind = "embedded"
+    examples = 30
 
     def __init__(self, folder: Path) -> None:
         self.address = str(folder / "log.db")
@@ -70,9 +73,9 @@ class EmbeddedPlace:
 class KafkaPlace:
     """A real broker's topics, under a prefix of this test's own."""
 
-    kind = "kafka"
-
-    def __init__(self, servers: str, prefix: str) -> None:
+    def __init__(self, servers: str, prefix: str, *, kind: str = "kafka") -> None:
+        self.kind = kind
+        self.examples = 4 if kind == "faust" else 30
         self.address = f"{servers}/{prefix}"
         self._servers = servers
         self._prefix = prefix
@@ -115,6 +118,9 @@ def open_log(kind: str, address: str) -> Log:
         case "kafka":
             servers, prefix = address.split("/")
             return KafkaLog(Cluster(servers, prefix=prefix))
+        case "faust":
+            servers, prefix = address.split("/")
+            return FaustLog(Cluster(servers, prefix=prefix))
     raise ValueError(kind)
 
 

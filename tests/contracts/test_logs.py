@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import ConflictError, InputError
@@ -26,12 +26,20 @@ PATIENCE_S = 30.0
 
 values = st.tuples(st.integers(0, PARTITIONS - 1), st.binary(max_size=40))
 histories = st.lists(st.lists(values, max_size=8), max_size=8)
-law = settings(
-    derandomize=True,
-    max_examples=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+
+
+def law(*drawn):
+    """A property that holds on every log, tried with as many examples as the log has time for."""
+
+    def lawful(holds):
+        def test(place, log):
+            chosen = settings(derandomize=True, max_examples=place.examples, deadline=None)
+            chosen(given(st.just(log), *drawn)(holds))()
+
+        test.__name__, test.__doc__ = holds.__name__, holds.__doc__
+        return test
+
+    return lawful
 
 
 @pytest.fixture
@@ -81,8 +89,7 @@ def appended(log: Log, topic: str, history: list[list[tuple[int, bytes]]]) -> di
     return dict(expected)
 
 
-@law
-@given(histories, st.integers(1, 200))
+@law(histories, st.integers(1, 200))
 def test_every_reader_gets_every_record_in_order_and_without_a_hole(log, history, max_bytes):
     topic = uuid.uuid4().hex
     log.ensure(topic, PARTITIONS)
@@ -96,8 +103,7 @@ def test_every_reader_gets_every_record_in_order_and_without_a_hole(log, history
     assert [by_partition(records) for records in seen] == [expected, expected]
 
 
-@law
-@given(histories)
+@law(histories)
 def test_offsets_start_at_zero_grow_by_one_and_are_what_append_returned(log, history):
     topic = uuid.uuid4().hex
     log.ensure(topic, PARTITIONS)
@@ -112,8 +118,7 @@ def test_offsets_start_at_zero_grow_by_one_and_are_what_append_returned(log, his
     assert log.bounds(topic) == {p: Bounds(begin=0, end=end) for p, end in ends.items()}
 
 
-@law
-@given(st.integers(1, 12), st.data())
+@law(st.integers(1, 12), st.data())
 def test_a_sought_offset_is_the_next_one_read(log, count, data):
     topic = uuid.uuid4().hex
     log.ensure(topic, 1)
