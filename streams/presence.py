@@ -56,17 +56,13 @@ def keep(connection: Connection, seen: Process) -> None:
 def leave(connection: Connection, name: str, *, pid: int) -> None:
     """The process has ended as it was asked to; one that took its name meanwhile has not."""
     ended = msgspec.json.encode(Told(ended=True))
-    connection.execute(
-        update(process).where(_at.name == name, _at.pid == pid).values(told=ended)
-    )
+    connection.execute(update(process).where(_at.name == name, _at.pid == pid).values(told=ended))
 
 
 def listed(connection: Connection) -> list[Process]:
     """Every process that keeps a row, or did in the last minutes."""
-    return [
-        Process(*row[:-1], msgspec.json.decode(row[-1], type=Told))
-        for row in connection.execute(select(process).order_by(_at.role, _at.name))
-    ]
+    rows = connection.execute(select(process).order_by(_at.role, _at.name)).mappings()
+    return [Process(**{**row, "told": msgspec.json.decode(row["told"], type=Told)}) for row in rows]
 
 
 def forget(connection: Connection, *, before_ms: int) -> int:

@@ -60,6 +60,12 @@ def answering(what: str) -> Iterator[None]:
             why="PENSTOCK_WORKER must be this process's own in the cluster",
             fix="give each worker a name of its own",
         ) from error
+    except kafka_errors.UnsupportedCodecError as error:
+        raise ConfigError(
+            f"Kafka could not {what}: a record is compressed in a way that is not installed here",
+            why=str(error),
+            fix="pip install 'penstock[kafka]' brings every codec; it is counted then",
+        ) from error
     except kafka_errors.KafkaError as error:
         raise UnavailableError(
             f"Kafka could not {what}",
