@@ -11,14 +11,15 @@ from contextlib import suppress
 
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
-from streams.errors import ConfigError, ConflictError, InputError
-from streams.logs.base import Bounds, Kept, TopicState
+from streams.errors import ConfigError, ConflictError, InputError, UnavailableError
+from streams.logs.base import Bounds, Kept, Reader, TopicState
 from streams.logs.kafka_cluster import Cluster, answering
 from streams.logs.kafka_reach import reaching
 from streams.logs.kafka_reader import KafkaReader
 
+SETTLE_S = 5.0  # how long brokers may take to hear of a new topic
 SEND_S = 30.0  # how long records may wait for their brokers
 SETTINGS_TOLD = ("retention.ms", "retention.bytes", "min.insync.replicas")
 FIT: Mapping[str, str] = {
@@ -81,6 +82,8 @@ class KafkaLog:
                     rule="unknown",
                     fix="penstock topics ensure",
                 )
+            if told["error_code"]:
+                raise for_code(told["error_code"])(self._cluster.topic(topic))
         state = TopicState(topic, str(told["topic_id"]), len(told["partitions"]))
         self._partitions[topic] = state.partitions
         return state
@@ -122,12 +125,13 @@ class KafkaLog:
             min_insync=min_insync,
         )
 
-    def reader(self, topic: str, *, group: str | None) -> KafkaReader:
+    def reader(self, topic: str, *, group: str | None) -> Reader:
         """As `Log.reader`. Raises ConfigError when a group is to count a topic unfit for that."""
         state = self.state(topic)
-        if group is not None:
-            self._refuse_unfit(topic)
-        return KafkaReader(self._cluster, self, state, group=group)
+        if group is None:
+            return KafkaReader(self._cluster, self, state, group=None)
+        self._refuse_unfit(topic)
+        return self._grouped(state, group)
 
     def now_ms(self) -> int:
         """This machine's clock; brokers stamp with theirs, so both follow one time server."""
@@ -139,13 +143,26 @@ class KafkaLog:
                 client.close()
         self._sender = self._asker = None
 
+    def _grouped(self, state: TopicState, group: str) -> Reader:
+        return KafkaReader(self._cluster, self, state, group=group)
+
     def _settings(self, topic: str) -> dict[str, str]:
         name = self._cluster.topic(topic)
-        with answering(f"tell the settings of {topic}"):
-            told = self._admin().describe_configs(
-                [ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all"
-            )
-        return {key: setting["value"] for key, setting in told["topic"][name].items()}
+        asked = [ConfigResource(ConfigResourceType.TOPIC, name)]
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            with answering(f"tell the settings of {topic}"):
+                told = self._admin().describe_configs(asked, config_filter="all")
+            # A broker that has not heard of a new topic yet tells nothing about it, and no error.
+            if settings := told.get("topic", {}).get(name):
+                return {key: setting["value"] for key, setting in settings.items()}
+            if time.monotonic() >= deadline:
+                raise UnavailableError(
+                    f"Kafka could not tell the settings of {topic}",
+                    why="the broker that was asked knows of no such topic",
+                    fix="it is tried again; see `penstock topics list` if it stays so",
+                )
+            time.sleep(0.05)
 
     def _refuse_unfit(self, topic: str) -> None:
         name, told = self._cluster.topic(topic), self._settings(topic)
