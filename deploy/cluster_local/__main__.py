@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -12,18 +13,15 @@ from deploy.cluster_local.cluster import Cluster, Options
 from deploy.cluster_local.places import PORTS, require_own
 from deploy.kafka_local import BrokerError
 from deploy.postgres_local import ServerError
-from penstock.demo import tether
 from penstock.greeting import first_event
 from streams.errors import Error
 
 
-def main() -> int:
-    """The cluster ran and is gone; 1 if it could not."""
-    arguments = _arguments()
+def main(words: Sequence[str]) -> int:
+    """The cluster ran and is gone; 1 if it could not. `words` are the arguments of the command."""
+    arguments = _arguments(words)
     for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(asked, _interrupt)
-    if arguments.tethered:
-        tether.end_with_parent()
     try:
         _run(arguments)
     except (BrokerError, ServerError) as error:
@@ -44,7 +42,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
     parser.add_argument("--workers", type=int, default=2, help="how many (2)")
     parser.add_argument("--port", type=int, help="of the web role (8080 if it is free)")
@@ -55,8 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--prometheus", action="store_true", help="the machine's own Prometheus watches it"
     )
-    parser.add_argument("--tethered", action="store_true", help=argparse.SUPPRESS)
-    found = parser.parse_args()
+    found = parser.parse_args(words)
     if found.workers < 1:
         parser.error("--workers: at least one")
     return found
@@ -94,4 +91,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

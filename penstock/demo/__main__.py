@@ -18,14 +18,18 @@ from streams.errors import Error
 @click.option("--exit", "exits", is_flag=True, help="End by itself after the story.")
 @click.option("--quick", is_flag=True, help="A shorter story.")
 @click.option("--port", type=click.IntRange(1, 65_535), help="Of Penstock; 8090 if it is free.")
-@click.option("--data", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
+@click.option("--cluster", is_flag=True, help="On a Kafka and a PostgreSQL of its own.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder; .demo, or .demo-cluster.")
 def demo(
-    speed: float | None, seed: int | None, exits: bool, quick: bool, port: int | None, data: Path
-) -> int:
+    speed: float | None, seed: int | None, exits: bool, quick: bool, port: int | None,
+    cluster: bool, data: Path | None,
+) -> int:  # fmt: skip
     """A small service on the client, watched by a Penstock of its own."""
     length = beginning.length(quick=quick, speed=speed)
-    folder = Folder(data.absolute())
-    return telling.tell(folder, screen(), length, seed=seed, port=port, stays=not exits)
+    folder = Folder((data or Path(".demo-cluster" if cluster else ".demo")).absolute())
+    return telling.tell(
+        folder, screen(), length, seed=seed, port=port, stays=not exits, cluster=cluster
+    )
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from streams.errors import ConfigError, UnavailableError
 
 SEED = 7
 PORT = 8090
+_WHERE = {False: "on the embedded log", True: "on a cluster"}
 
 
 class Length(msgspec.Struct, frozen=True):
@@ -31,7 +32,9 @@ def length(*, quick: bool, speed: float | None) -> Length:
     return chosen if speed is None else msgspec.structs.replace(chosen, speed=speed)
 
 
-def story(folder: Folder, length: Length, *, seed: int | None, port: int | None) -> Story:
+def story(
+    folder: Folder, length: Length, *, seed: int | None, port: int | None, cluster: bool = False
+) -> Story:
     """The story that this run tells. The seed of a folder cannot be changed, its pace can."""
     kept = folder.kept()
     goal = length.requests
@@ -41,6 +44,11 @@ def story(folder: Folder, length: Length, *, seed: int | None, port: int | None)
                 f"{folder.root} holds a story with seed {kept.seed}, not {seed}",
                 fix="another folder with --data, or no --seed",
             )
+        if cluster != kept.cluster:
+            raise ConfigError(
+                f"{folder.root} holds a story that was told {_WHERE[kept.cluster]}",
+                fix="another folder with --data",
+            )
         is_told = told(Reader(folder.journal).read(), kept)
         goal, seed = kept.goal + (goal if is_told else 0), kept.seed
     return Story(
@@ -49,6 +57,7 @@ def story(folder: Folder, length: Length, *, seed: int | None, port: int | None)
         rate_per_s=length.rate_per_s,
         speed=length.speed,
         port=_port(port, PORT if kept is None else kept.port),
+        cluster=cluster,
     )
 
 

@@ -13,6 +13,7 @@ from streams import counters, deadletters, ledger, panel
 from streams.codes import Codes
 from streams.counters import Ints
 from streams.db.engine import reading
+from streams.errors import UnavailableError
 from streams.facts import ROLE_NAMES
 from streams.maturing import LATE_CELLS, MATURED_CELLS
 from streams.pipe import ASSIGNED_CELLS, CELLS
@@ -54,16 +55,29 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class Looker:
-    """Looks again and again; remembers the dead letters that it has seen."""
+    """Looks again and again; remembers the dead letters that it has seen, and its last look."""
 
     def __init__(self, here: Installation) -> None:
         self._here = here
         self._letter_id = 0
         self._letters: dict[bytes, str] = {}  # by what was sent: it may have been sent twice
         self._last_reject = ""
+        self._last: Figures | None = None
 
     def look(self) -> Figures:
-        """The figures as they are now, all of one instant but for `waiting`."""
+        """The figures as they are now, all of one instant but for `waiting`.
+
+        While the database is away they are those of the last look, with nobody to ask what waits.
+        """
+        try:
+            self._last = self._look()
+        except UnavailableError:
+            if self._last is None:
+                raise
+            self._last = msgspec.structs.replace(self._last, waiting=None)
+        return self._last
+
+    def _look(self) -> Figures:
         codes = Codes(self._here.engine)
         model_no = codes.of("model")[script.MODEL]
         versions = {no: label for label, no in codes.of("version", model_no).items()}

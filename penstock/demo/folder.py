@@ -1,10 +1,13 @@
 """The demo's folder, and what is kept in it from run to run."""
 
+import shlex
 from pathlib import Path
 
 import msgspec
 
 from penstock.demo import script
+from penstock.demo.script import Deed
+from penstock.settings import Settings, read_settings
 from streams.errors import ConfigError
 
 LATENESS_MS = 30_000
@@ -17,12 +20,22 @@ class Story(msgspec.Struct, frozen=True):
     seed: int
     goal: int  # requests
     rate_per_s: int  # requests per second of wall time
-    speed: float  # domain time per wall time
+    speed: float  # how many times as fast the sorting floor lives as we do
     port: int
+    cluster: bool = False  # on Kafka and PostgreSQL
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def clock(self) -> float:
+        """Domain time per wall time. Kafka's brokers know the wall's time only."""
+        return 1.0 if self.cluster else self.speed
+
+    def after_ms(self, deed: Deed) -> int:
+        """Domain time from a request to a deed; where the clock cannot hurry, the deeds do."""
+        return int(deed.after_ms / self.speed) if self.cluster else deed.after_ms
 
     @property
     def tail_s(self) -> float:
@@ -36,6 +49,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.penstock = root / "penstock"  # the installation's own
+        self.cluster = root / "cluster"  # broker, database and roles, where it runs on these
         self.models = root / "models"
         self.client = root / "client"
         self.journal = root / "journal.jsonl"
@@ -66,8 +80,15 @@ class Folder:
         beside.write_bytes(msgspec.json.encode(story))
         beside.replace(self._story)
 
+    def settings(self, story: Story) -> Settings:
+        """Those of this demo's installation; on a cluster that is not up, FileNotFoundError."""
+        return read_settings(self.environ(story))
+
     def environ(self, story: Story) -> dict[str, str]:
-        """The settings of this demo's installation, as the environment gives them."""
+        """The same as the environment gives them."""
+        if story.cluster:
+            lines = (self.cluster / "env").read_text().splitlines()
+            return dict(shlex.split(line)[1].split("=", 1) for line in lines)
         return {
             "PENSTOCK_DATA_DIR": str(self.penstock),
             "PENSTOCK_PORT": str(story.port),

@@ -1,5 +1,6 @@
 """The demo's processes: Penstock, the training, the service. They end when it does."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -8,19 +9,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from penstock import installation, lock, status
 from penstock.demo import declaring
 from penstock.demo.folder import Folder, Story
 from penstock.installation import Installation
-from penstock.settings import Settings, read_settings
+from penstock.settings import Settings
 from penstock.supervisor import Supervisor
-from streams.errors import Error, UnavailableError
+from streams.errors import ConfigError, Error, UnavailableError
 
-START_S = 60.0
+START_S = {"up": 60.0, "cluster": 180.0}
+GRACE_S = {"up": 2.0, "service": 2.0, "cluster": 15.0}
 FREE_S = 6.0  # what a demo that was killed leaves behind ends within this
 POLL_S = 0.1
-UP_ROLES = ("web ", "intake ", "control ")
+DIED = re.compile(r"\S+ (?:was ended by|ended with exit code) .*")
 
 
 class StoppedError(Error):
@@ -85,8 +88,8 @@ class Notes:
             whole, newline, _ = stream.read().rpartition(b"\n")
         self._log_at += len(whole) + len(newline)
         for line in whole.decode(errors="replace").splitlines():
-            if line.startswith(UP_ROLES):
-                yield f"Penstock: {line}"
+            if died := DIED.search(line):
+                yield f"Penstock: {died[0]}"
 
 
 @contextmanager
@@ -94,11 +97,13 @@ def penstock(
     folder: Folder, story: Story, notes: Notes, patient: Patience, say: Callable[[str], None]
 ) -> Iterator[Installation]:
     """Penstock is up, and knows the model and its versions, which are trained meanwhile."""
-    settings = read_settings(folder.environ(story))
-    with _kept_running("up", folder, notes):
+    role = "cluster" if story.cluster else "up"
+    with _kept_running(role, folder, notes):
         _train(folder, story, patient, say)
-        patient.until(lambda: status.is_up(settings), START_S, lambda: _not_up(folder))
-        with installation.opened(settings) as here:
+        patient.until(
+            lambda: _is_up(folder, story), START_S[role], lambda: _not_up(folder, START_S[role])
+        )
+        with installation.opened(folder.settings(story)) as here:
             declaring.declare(here, folder)
             yield here
 
@@ -113,13 +118,27 @@ def service(folder: Folder, notes: Notes) -> Iterator[None]:
 def free(folder: Folder, patient: Patience) -> None:
     """No other demo uses the folder, also not what is left of one that was killed just now."""
     patient.until(
-        lambda: lock.holder(folder.penstock) is None,
+        lambda: _holder(folder) is None,
         FREE_S,
         lambda: UnavailableError(
-            f"{folder.root} is in use by {lock.holder(folder.penstock)}",
+            f"{folder.root} is in use by {_holder(folder)}",
             fix="stop the other demo, or name another folder with --data",
         ),
     )
+
+
+def require_cluster() -> None:
+    """Raises ConfigError where there is nothing to start a broker and a database with."""
+    try:
+        is_there = find_spec("deploy.cluster_local") is not None
+    except ModuleNotFoundError:
+        is_there = False
+    if not is_there:
+        raise ConfigError(
+            "--cluster needs the project's folder",
+            why="an installed package has nothing that starts Kafka and PostgreSQL",
+            fix="make demo ARGS=--cluster there, or leave --cluster out",
+        )
 
 
 def domain_ms(settings: Settings) -> int:
@@ -131,7 +150,7 @@ def domain_ms(settings: Settings) -> int:
 def _kept_running(role: str, folder: Folder, notes: Notes) -> Iterator[None]:
     """The role's process runs, and is started again when it dies, until the block ends."""
     command = [sys.executable, "-m", f"penstock.demo.{role}", str(folder.root)]
-    supervisor = Supervisor((role,), lambda _: command, say=notes.add)
+    supervisor = Supervisor((role,), lambda _: command, say=notes.add, grace_s=GRACE_S[role])
     stop = threading.Event()
     thread = threading.Thread(target=supervisor.run, args=(stop,), name=role)
     thread.start()
@@ -159,8 +178,19 @@ def _train(folder: Folder, story: Story, patient: Patience, say: Callable[[str],
         raise Error("the models could not be trained", why="what went wrong is said above")
 
 
-def _not_up(folder: Folder) -> Error:
+def _holder(folder: Folder) -> str | None:
+    return lock.holder(folder.penstock) or lock.holder(folder.cluster)
+
+
+def _is_up(folder: Folder, story: Story) -> bool:
+    try:
+        return status.is_up(folder.settings(story))
+    except FileNotFoundError:
+        return False
+
+
+def _not_up(folder: Folder, after_s: float) -> Error:
     said = folder.up_log.read_text(errors="replace").strip().splitlines()
     return UnavailableError(
-        f"Penstock did not come up within {START_S:g} s", why=" / ".join(said[-3:])
+        f"Penstock did not come up within {after_s:g} s", why=" / ".join(said[-3:])
     )

@@ -19,8 +19,7 @@ from penstock import installation
 from penstock.demo import models, posting, script, tether
 from penstock.demo.folder import Folder, Story
 from penstock.demo.journal import Done, Reader, Served, Settled
-from penstock.demo.script import Request
-from penstock.settings import Settings
+from penstock.demo.script import Deed, Request
 
 PACE_S = 0.01
 SETTLE_S = 1.0
@@ -34,7 +33,7 @@ class Service:
     def __init__(self, folder: Folder, story: Story, stop: threading.Event) -> None:
         self._story = story
         self._stop = stop
-        self._settings = Settings(data_dir=folder.penstock)
+        self._settings = folder.settings(story)
         self._images = models.Images(folder.models)
         self._models = {
             version: models.Model(models.path_of(folder.models, version))
@@ -72,7 +71,7 @@ class Service:
         for served in self._book.served:
             for k, deed in enumerate(script.request(self._story.seed, served.n).deeds):
                 if (served.n, k) not in self._book.done:
-                    heapq.heappush(self._due, (served.time_ms + deed.after_ms, served.n, k))
+                    self._put_off(served.time_ms, deed, served.n, k)
         for _, line in self._book.unsettled:
             if isinstance(line, Done):
                 self._tell(line.n, line.k)
@@ -114,7 +113,10 @@ class Service:
             time_ms=now_ms,
         )  # fmt: skip
         for k, deed in enumerate(request.deeds):
-            heapq.heappush(self._due, (now_ms + deed.after_ms, request.n, k))
+            self._put_off(now_ms, deed, request.n, k)
+
+    def _put_off(self, since_ms: int, deed: Deed, n: int, k: int) -> None:
+        heapq.heappush(self._due, (since_ms + self._story.after_ms(deed), n, k))
 
     def _do(self, n: int, k: int) -> None:
         if script.request(self._story.seed, n).deeds[k].what == "stranger":
@@ -132,7 +134,7 @@ class Service:
         """What became known about request `n` is on its way."""
         request, served = script.request(self._story.seed, n), self._book.served[n]
         deed = request.deeds[k]
-        about, at_ms = served.prediction_id, served.time_ms + deed.after_ms
+        about, at_ms = served.prediction_id, served.time_ms + self._story.after_ms(deed)
         truth = self._images.truth(request.image)
         match deed.what:
             case "label":

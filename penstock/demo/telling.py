@@ -3,7 +3,7 @@
 import time
 
 from penstock import installed
-from penstock.demo import beginning, models, running, script, summary
+from penstock.demo import beginning, models, running, summary
 from penstock.demo.beginning import Length
 from penstock.demo.figures import Figures, Looker
 from penstock.demo.folder import Folder, Story
@@ -13,14 +13,15 @@ from penstock.demo.screen import Screen, View, disagreement, frozen
 from penstock.installation import Installation
 from streams.errors import ConfigError
 
-COUNTED_S = 30.0  # after the last event was sent, until all are counted
+# After the last event was sent, until all are counted; a cluster may have to start again first.
+COUNTED_S, COUNTED_ON_CLUSTER_S = 30.0, 180.0
 LOOK_S = 0.5
 INTERRUPTED = 130
 
 
 def tell(
     folder: Folder, screen: Screen, length: Length, *, seed: int | None, port: int | None,
-    stays: bool,
+    stays: bool, cluster: bool,
 ) -> int:  # fmt: skip
     """The exit code: 0 when every event was counted once, 1 when not, 130 when interrupted.
 
@@ -30,11 +31,13 @@ def tell(
         raise ConfigError(
             "scikit-learn and skl2onnx are not installed", fix="pip install 'penstock[demo]'"
         )
+    if cluster:
+        running.require_cluster()
     with running.patience() as patient:
         try:
             folder.make()
             running.free(folder, patient)
-            story = beginning.story(folder, length, seed=seed, port=port)
+            story = beginning.story(folder, length, seed=seed, port=port, cluster=cluster)
             folder.keep(story)
             agrees = _told(folder, story, screen, patient, stays=stays)
         except StoppedError:
@@ -51,7 +54,8 @@ def _told(
 
     Raises StoppedError when it was stopped before.
     """
-    screen.say(f"Penstock starts at {story.url}, data in {folder.penstock}")
+    where = f"{folder.cluster}, on Kafka and PostgreSQL" if story.cluster else folder.penstock
+    screen.say(f"Penstock starts at {story.url}, data in {where}")
     if served := len(Reader(folder.journal).read().served):
         screen.say(f"the folder holds a story; it goes on after request {served:,}")
     screen.say("two versions of a digit reader are trained and exported to ONNX")
@@ -59,7 +63,7 @@ def _told(
     with running.penstock(folder, story, notes, patient, screen.say) as here:
         screen.say(
             f"the service answers {story.rate_per_s} requests a second up to number {story.goal:,};"
-            f" on the sorting floor time runs {story.speed:g} times as fast"
+            f" on the sorting floor {_hurry(story)} {story.speed:g} times as fast"
         )
         with running.service(folder, notes):
             teller = _Teller(folder, story, here, screen, notes, patient)
@@ -67,6 +71,10 @@ def _told(
             if stays:
                 teller.stay()
     return agrees
+
+
+def _hurry(story: Story) -> str:
+    return "truths come" if story.cluster else "time runs"
 
 
 class _Teller:
@@ -92,7 +100,8 @@ class _Teller:
         images = models.Images(self._folder.models)
         said = summary.own(self._reader.book, images, self._story.seed)
         self._screen.say("every event was sent; the last ones are being counted")
-        deadline_s = time.monotonic() + COUNTED_S
+        patience_s = COUNTED_ON_CLUSTER_S if self._story.cluster else COUNTED_S
+        deadline_s = time.monotonic() + patience_s
         while not (found := summary.compared(said, self._look())).agrees:
             if time.monotonic() > deadline_s:
                 break
@@ -107,7 +116,10 @@ class _Teller:
     def stay(self) -> None:
         """It goes on until someone stops it; minutes that are still open are frozen meanwhile."""
         self._screen.say(f"Penstock stays up at {self._story.url}; Ctrl-C ends it. To look around:")
-        self._screen.say(f"  export PENSTOCK_DATA_DIR={self._folder.penstock}")
+        settings = f"export PENSTOCK_DATA_DIR={self._folder.penstock}"
+        if self._story.cluster:
+            settings = f". {self._folder.cluster / 'env'}"
+        self._screen.say(f"  {settings}")
         self._screen.say("  penstock events counts; penstock events rejected; penstock events tail")
         try:
             while True:
@@ -128,7 +140,7 @@ class _Teller:
                 figures=figures,
                 sent=2 * len(book.served) + len(book.done),
                 domain_ms=now_ms,
-                speed=self._story.speed,
+                speed=self._story.clock,
                 left_s=self._left_s(now_ms),
                 url=self._story.url,
             )
@@ -139,5 +151,5 @@ class _Teller:
         book, story = self._reader.book, self._story
         if len(book.served) < story.goal:
             return (story.goal - len(book.served)) / story.rate_per_s + story.tail_s
-        end_ms = book.served[-1].time_ms + script.LATE_MS[1]
-        return max(0.0, (end_ms - now_ms) / 1000 / story.speed)
+        since_s = (now_ms - book.served[-1].time_ms) / 1000 / story.clock
+        return max(0.0, story.tail_s - since_s)
