@@ -26,12 +26,11 @@ from streams import outbox
 from streams.db.engine import writing
 from streams.envelopes import pack
 from streams.errors import ConfigError
+from streams.logs.kafka_cluster import Cluster
+from streams.logs.kafka_reach import why_not
 from streams.relay import Relay
 from streams.topics import EVENTS, TOPICS
 from tests.cli.conftest import lines, prediction
-from streams.errors import ConfigError
-from streams.logs.kafka_cluster import Cluster
-from streams.logs.kafka_reach import why_not
 from tests.cluster.conftest import Place
 
 pytestmark = pytest.mark.cluster
@@ -57,7 +56,7 @@ def comes_as(place, client: dict[str, object], prefix: str) -> None:
     }
 
 
-def refusal(client: dict[str, object]) -> ConfigError:
+def kept_out(client: dict[str, object]) -> ConfigError:
     """Why a client with these settings of kafka-python is kept out."""
     security = {name: value for name, value in client.items() if name != "bootstrap_servers"}
     error = why_not(Cluster(",".join(client["bootstrap_servers"]), security=security))
@@ -106,7 +105,7 @@ def test_a_wrong_password_is_told_with_who_asked_and_what_to_check(place, secure
 def test_a_certificate_that_is_not_to_be_trusted_is_named_with_the_cause(
     secure_kafka, certificate, said, fix
 ):
-    error = refusal(secure_kafka.client("worker", certificate=certificate))
+    error = kept_out(secure_kafka.client("worker", certificate=certificate))
 
     assert "is not to be trusted" in error.message
     assert said in error.message
@@ -114,12 +113,12 @@ def test_a_certificate_that_is_not_to_be_trusted_is_named_with_the_cause(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"sasl_plain_username": "nobody"}, {"sasl_mechanism": "PLAIN"}], ids=lambda w: [*w][0]
+    "wrong", [{"sasl_plain_username": "nobody"}, {"sasl_mechanism": "PLAIN"}], ids="-".join
 )
 def test_a_user_or_mechanism_that_is_not_known_is_named(secure_kafka, wrong):
     client = secure_kafka.client("worker") | wrong
 
-    error = refusal(client)
+    error = kept_out(client)
 
     user, by = client["sasl_plain_username"], client["sasl_mechanism"]
     assert f"does not let user {user!r} in by {by}" in error.message
@@ -130,10 +129,10 @@ def test_security_that_the_listener_does_not_have_is_told_apart(secure_kafka):
     to_plain = tls | {"bootstrap_servers": [plain]}
 
     said = [
-        refusal(to_plain).message,
-        refusal(tls | {"security_protocol": "PLAINTEXT"}).message,
-        refusal(to_plain | {"security_protocol": "SASL_PLAINTEXT"}).message,
-        refusal(tls | {"security_protocol": "SSL"}).message,
+        kept_out(to_plain).message,
+        kept_out(tls | {"security_protocol": "PLAINTEXT"}).message,
+        kept_out(to_plain | {"security_protocol": "SASL_PLAINTEXT"}).message,
+        kept_out(tls | {"security_protocol": "SSL"}).message,
     ]
 
     address = tls["bootstrap_servers"][0]
@@ -302,6 +301,7 @@ ROLES = {
     "penstock worker": work,
     "penstock control": control,
     "penstock web": web,
+    "penstock db upgrade": prepare,
     "penstock topics ensure": topics.ensure,
     "penstock topics list": topics.listed,
     "penstock events tail": tail,
