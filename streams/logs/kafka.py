@@ -13,7 +13,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
-from streams.errors import ConfigError, ConflictError, InputError, UnavailableError
+from streams.errors import ConfigError, ConflictError, InputError
 from streams.logs.base import Bounds, Kept, Reader, TopicState
 from streams.logs.kafka_cluster import Cluster, answering
 from streams.logs.kafka_reach import reaching
@@ -153,14 +153,15 @@ class KafkaLog:
         while True:
             with answering(f"tell the settings of {topic}"):
                 told = self._admin().describe_configs(asked, config_filter="all")
-            # A broker that has not heard of a new topic yet tells nothing about it, and no error.
+            # Nothing is told, and no error, by a broker that has not heard of a new topic yet,
+            # and to a user without the right.
             if settings := told.get("topic", {}).get(name):
                 return {key: setting["value"] for key, setting in settings.items()}
             if time.monotonic() >= deadline:
-                raise UnavailableError(
-                    f"Kafka could not tell the settings of {topic}",
-                    why="the broker that was asked knows of no such topic",
-                    fix="it is tried again; see `penstock topics list` if it stays so",
+                raise ConfigError(
+                    f"Kafka refuses to tell the settings of {topic}",
+                    why="that is its silence to a user without DescribeConfigs on the topic",
+                    fix=f"kafka-acls.sh --add --operation DescribeConfigs --topic {name}",
                 )
             time.sleep(0.05)
 

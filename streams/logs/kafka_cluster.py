@@ -49,11 +49,7 @@ def answering(what: str) -> Iterator[None]:
     try:
         yield
     except REFUSED as error:
-        raise ConfigError(
-            f"Kafka refuses to {what}",
-            why=f"{type(error).__name__}: {error}",
-            fix="check the user, its password and its rights (PENSTOCK_KAFKA_*)",
-        ) from error
+        raise _refusal(what, error) from error
     except kafka_errors.FencedInstanceIdError as error:
         raise ConfigError(
             f"Kafka refuses to {what}: another process has joined under our name",
@@ -67,9 +63,19 @@ def answering(what: str) -> Iterator[None]:
             fix="pip install 'penstock[kafka]' brings every codec; it is counted then",
         ) from error
     except kafka_errors.KafkaError as error:
+        if "AuthorizationFailedError" in str(error):  # the producer wraps it in a bare KafkaError
+            raise _refusal(what, error) from error
         raise UnavailableError(
             f"Kafka could not {what}",
             why=f"{type(error).__name__}: {error}",
             fix="see whether its brokers are up and address, certificate and password are right;"
             " it is tried again",
         ) from error
+
+
+def _refusal(what: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"Kafka refuses to {what}",
+        why=f"{type(error).__name__}: {error}",
+        fix="check the user, its password and its rights (PENSTOCK_KAFKA_*; docs/kafka.md)",
+    )

@@ -21,10 +21,7 @@ SCHEME = "kafka://"
 _RECORD_BYTES = 2 << 20  # the largest request, and the counts that ride on it
 _OUTCOME_MISSING = "io.penstock.outcome-missing.v1"
 # Errors of kafka-python by name, for it is not imported yet.
-_DENIED = frozenset({
-    "AuthorizationError", "TopicAuthorizationFailedError", "ClusterAuthorizationFailedError",
-    "SaslAuthenticationFailedError", "UnsupportedSaslMechanismError", "InvalidTopicError",
-})  # fmt: skip
+_DENIED = ("AuthorizationFailedError", "SaslAuthenticationFailedError", "InvalidTopicError")
 _TOO_LARGE = frozenset({"MessageSizeTooLargeError", "RecordListTooLargeError"})
 _ABANDONED: "list[KafkaProducer]" = []  # of parents: nothing of them may be closed by a child
 
@@ -91,8 +88,7 @@ class KafkaTransport:
             producer.flush(self._timeout_s)
         except Exception as error:  # whatever it was, nothing is known to be taken
             self.close()
-            name = type(error).__name__
-            return Reply(Fate.DENIED if name in _DENIED else Fate.LATER, name)
+            return Reply(_fate(error), _name(error))
         failed = [(places, future.exception) for places, future in sent if not future.succeeded()]
         if failed:
             self.close()  # after an error an idempotent producer may be of no more use
@@ -137,14 +133,21 @@ def _understood(count: int, failed: list[tuple[list[int], Exception]]) -> Reply:
     """Envelopes fail apart: the lines of those that did go out again, or are lost by their size."""
     if not failed:
         return Reply(Fate.SETTLED, "acknowledged", count)
-    names = {type(error).__name__ for _, error in failed}
-    if sum(len(places) for places, _ in failed) == count and not names & _TOO_LARGE:
-        return Reply(Fate.DENIED if names & _DENIED else Fate.LATER, sorted(names)[0])
+    _, first = failed[0]
+    if sum(len(places) for places, _ in failed) == count and _name(first) not in _TOO_LARGE:
+        return Reply(_fate(first), _name(first))
     rejected = tuple(
-        Rejected(
-            place, type(error).__name__, str(error)[:300], type(error).__name__ not in _TOO_LARGE
-        )
+        Rejected(place, _name(error), str(error)[:300], retryable=_name(error) not in _TOO_LARGE)
         for places, error in failed
         for place in places
     )
-    return Reply(Fate.SETTLED, sorted(names)[0], count - len(rejected), rejected=rejected)
+    return Reply(Fate.SETTLED, _name(first), count - len(rejected), rejected=rejected)
+
+
+def _fate(error: Exception) -> Fate:
+    return Fate.DENIED if any(name in repr(error) for name in _DENIED) else Fate.LATER
+
+
+def _name(error: Exception) -> str:
+    """What it is called; where kafka-python wraps a refusal in a bare error, the refusal."""
+    return next((name for name in _DENIED if name in repr(error)), type(error).__name__)
