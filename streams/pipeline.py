@@ -38,6 +38,7 @@ HOLD_S = {"sqlite": 0.015, "postgresql": 0.100}  # what one transaction aims to 
 PAUSE_S = 0.002  # after each on SQLite, so that a second writer gets in
 MIN_BYTES, MAX_BYTES = 128_000, 4_000_000  # of one poll
 TRIES = 5
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 1.0  # for a store or log that is away; each twice the last
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class Pipeline:
 
         `tick` is called in every round: who calls it lives.
         """
+        wait_s, batches = FIRST_WAIT_S, 0
         try:
             with collected_between() as collect_cycles:
                 while not stop.is_set():
@@ -107,6 +109,8 @@ class Pipeline:
                         if self.step(timeout_s=0.2, settle=False) and self._pause_s:
                             stop.wait(self._pause_s)
                         self.taken.waiting = ""
+                        if self.taken.batches > batches:
+                            wait_s, batches = FIRST_WAIT_S, self.taken.batches
                         collect_cycles()
                     except ConflictError as raced:
                         _log.info("claiming again: %s", raced)
@@ -116,7 +120,8 @@ class Pipeline:
                         self.taken.waits += 1
                         self.taken.waiting = error.message
                         self._begin_again()
-                        stop.wait(1.0)
+                        stop.wait(wait_s)
+                        wait_s = min(2 * wait_s, LONGEST_WAIT_S)
         finally:
             self.close()
 

@@ -70,7 +70,7 @@ class Lane:
             return len(json.loads(told)["rejected"])
         if answer.status in (429, 503):
             return None
-        raise SystemExit(f"unexpected answer {answer.status}: {told[:500]!r}")
+        raise RuntimeError(f"unexpected answer {answer.status}: {told[:500]!r}")
 
 
 def main() -> None:

@@ -131,6 +131,49 @@ CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON position DEFERRABLE INITIALLY D
 """
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_fault_that_passes_at_once_is_not_waited_for_long(store, log):
+    with writing(store) as connection:
+        connection.exec_driver_sql(TIME_OUT_THRICE)
+    log.put(0, spine.T0, world.Sent((0, spine.T0, [answer()])).lines)
+    worker, stop = spine.pipeline(log, store), Waits()
+
+    def look():
+        if worker.taken.answers:
+            stop.set()
+
+    worker.run(stop, tick=look)
+
+    assert (worker.taken.answers, worker.taken.waits) == (1, 3)
+    assert stop.waited_s == [0.05, 0.1, 0.2]
+
+
+class Waits(threading.Event):
+    """Notes how long it was waited for."""
+
+    def __init__(self):
+        super().__init__()
+        self.waited_s = []
+
+    def wait(self, timeout=None):
+        self.waited_s.append(timeout)
+        return super().wait(timeout)
+
+
+TIME_OUT_THRICE = """
+CREATE SEQUENCE tried;
+CREATE FUNCTION time_out() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF nextval('tried') <= 3 THEN
+    RAISE EXCEPTION 'too slow' USING ERRCODE = '57014';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER time_out AFTER UPDATE ON position
+  FOR EACH ROW WHEN (OLD.next <> NEW.next) EXECUTE FUNCTION time_out();
+"""
+
+
 def test_a_worker_that_lost_its_partitions_commits_nothing_and_claims_again(store, log):
     for name in ("a-1", "a-2", "a-3"):
         log.put(0, spine.T0, world.Sent((0, spine.T0, [answer(name)])).lines)
