@@ -55,6 +55,16 @@ class Server:
         assert self._own is not None, "only a server of ours can be measured"
         return self._own.cpu_s()
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """It has crashed, and is not started again before the end."""
+        assert self._own is not None, "this server is not ours to stop"
+        self._own.stop("immediate")
+        try:
+            yield
+        finally:
+            self._own.start()
+
     def restart(self, mode: str = "immediate") -> None:
         """It is up again; `immediate` is a crash: it forgets whatever it need not remember."""
         assert self._own is not None, "this server is not ours to restart"
