@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import threading
-import time
 
+from penstock.ending import end_in_time
 from streams.errors import Error
 
 GRACE_S = 1.8
@@ -24,8 +24,8 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    for watch in (_until_the_pipe_closes, _in_time):
-        threading.Thread(target=watch, args=(stop,), daemon=True).start()
+    threading.Thread(target=_until_the_pipe_closes, args=(stop,), daemon=True).start()
+    end_in_time(stop, sys.argv[1], GRACE_S)
 
     from penstock.ops.logging import configure
     from penstock.ops.server import serving
@@ -55,14 +55,6 @@ def _until_the_pipe_closes(stop: threading.Event) -> None:
     while os.read(0, 4096):
         pass
     stop.set()
-
-
-def _in_time(stop: threading.Event) -> None:
-    """A role that does not end when asked is ended."""
-    stop.wait()
-    time.sleep(GRACE_S)
-    print(f"{sys.argv[1]} was still busy after {GRACE_S} s", file=sys.stderr, flush=True)
-    os._exit(3)
 
 
 if __name__ == "__main__":

@@ -38,15 +38,28 @@ def open_log(settings: Settings, *, clock: Clock, role: str = "cli") -> Log:
             why=str(missing),
             fix="pip install 'penstock[kafka]'",
         ) from missing
-    return KafkaLog(
-        Cluster(
-            settings.kafka_servers,
-            prefix=settings.kafka_prefix,
-            worker=settings.worker or f"{os.uname().nodename}-{role}",
-            security=_security(settings),
-            compression="" if settings.kafka_compression == "none" else settings.kafka_compression,
-        )
+    cluster = Cluster(
+        settings.kafka_servers,
+        prefix=settings.kafka_prefix,
+        worker=settings.worker or f"{os.uname().nodename}-{role}",
+        security=_security(settings),
+        compression="" if settings.kafka_compression == "none" else settings.kafka_compression,
     )
+    if settings.engine == "faust" and role == "intake":
+        return _faust_log(cluster)
+    return KafkaLog(cluster)
+
+
+def _faust_log(cluster: Any) -> Log:
+    try:
+        from streams.logs.faust import FaustLog
+    except ImportError as missing:
+        raise ConfigError(
+            "the engine faust is asked for, but Faust is not installed",
+            why=str(missing),
+            fix="pip install 'penstock[faust]', or --engine kafka-python",
+        ) from missing
+    return FaustLog(cluster)
 
 
 def _security(settings: Settings) -> dict[str, Any]:

@@ -21,6 +21,8 @@ DAY_MS = 86_400_000
 SECRET_FIELDS = ("database_url", "kafka_password")
 """May come from a file, and are never printed."""
 
+ENGINES = ("kafka-python", "faust")
+
 OTHER_NAMES = frozenset({"PENSTOCK_PIN", "PENSTOCK_CLIENT_DIR", "PENSTOCK_KEY", "PENSTOCK_SERVER"})
 """Names that the client and the command line read for themselves."""
 
@@ -52,6 +54,8 @@ class Settings:
     kafka_password: str = ""
     # lz4, gzip or none, for what is written to Kafka.
     kafka_compression: str = "lz4"
+    # What a worker reads Kafka with: kafka-python or faust.
+    engine: str = "kafka-python"
     # What this process is called in Kafka's groups: stable over restarts, its own on a cluster.
     worker: str = ""
 
@@ -135,6 +139,7 @@ class Settings:
 _ONE_OF: dict[str, tuple[str, ...]] = {
     "kafka_security": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     "kafka_sasl": ("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+    "engine": ENGINES,
     "kafka_compression": ("lz4", "gzip", "none"),
     "log_format": ("", "text", "json"),
     "log_level": ("debug", "info", "warning", "error"),

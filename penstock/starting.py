@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from penstock import installation, lock, status
 from penstock.cli.output import Output
+from penstock.ending import end_in_time
 from penstock.greeting import first_event
 from penstock.ops.logging import configure, is_json
 from penstock.ops.server import serving
@@ -21,6 +22,7 @@ from streams.errors import ConfigError, UnavailableError
 
 STATUS_S = 5.0
 AWAY_S = 1.0
+GRACE_S = 5.0  # a role ends within two seconds of being asked, unless something hangs
 PORT_WAIT_S = 3.0  # longer than children take to notice that their supervisor is gone
 INTERRUPTED = 130
 
@@ -65,6 +67,7 @@ def play(
     vitals = Vitals(name)
     ops_port = 0 if name == "web" else settings.ops_port  # web tells on its own port
     with _stopping() as (stop, reason), serving(vitals, settings.ops_host, ops_port):
+        end_in_time(stop, name, GRACE_S)
         while not stop.is_set():
             vitals.beat()
             try:

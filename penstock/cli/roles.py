@@ -1,14 +1,18 @@
 """`penstock worker`, `control` and `web`: one role of an installation as a process of its own."""
 
+import dataclasses
+
 import click
 
 from penstock.cli.base import Command, output
+from penstock.settings import ENGINES
 
 
 @click.command(cls=Command)
-def worker() -> int:
+@click.option("--engine", type=click.Choice(ENGINES), help="What reads Kafka; PENSTOCK_ENGINE.")
+def worker(engine: str | None) -> int:
     """Count events: one of any number of workers that share Kafka's partitions."""
-    return _play("worker", "intake")
+    return _play("worker", "intake", engine)
 
 
 @click.command(cls=Command)
@@ -23,13 +27,15 @@ def web() -> int:
     return _play("web", "web")
 
 
-def _play(name: str, role: str) -> int:
+def _play(name: str, role: str, engine: str | None = None) -> int:
     from penstock.cli.settings import settings
     from penstock.ops.logging import is_json
     from penstock.starting import play
     from penstock.wiring import PLAYED
 
     here = settings()
+    if engine is not None:
+        here = dataclasses.replace(here, engine=engine)
     if is_json(here):
         output().format = "json"  # its last words too, if they are an error
     return play(here, name, PLAYED[role])

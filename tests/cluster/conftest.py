@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.settings import ENGINES
 from tests.cli.conftest import free_port
 
 PATIENCE_S = 60
@@ -88,6 +89,12 @@ def bare(tmp_path, kafka_server, topic_prefix, postgres_url) -> Iterator[Place]:
     )
     yield place
     place.end()
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """What workers read Kafka with."""
+    return str(request.param)
 
 
 @pytest.fixture

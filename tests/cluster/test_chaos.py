@@ -24,8 +24,8 @@ def wire(postgres_url):
 
 
 @pytest.fixture
-def fleet(place, wire, postgres_url, tmp_path):
-    theirs = {"PENSTOCK_DATABASE_URL": wire.url(postgres_url)}
+def fleet(place, wire, postgres_url, tmp_path, engine):
+    theirs = {"PENSTOCK_DATABASE_URL": wire.url(postgres_url), "PENSTOCK_ENGINE": engine}
     fleet = Fleet(place.env, tmp_path / "fleet.log", theirs=theirs)
     yield fleet
     fleet.kill()

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from penstock.settings import ENGINES
 from tests.cli.conftest import lines, prediction
 
 pytestmark = pytest.mark.cluster
@@ -45,7 +46,8 @@ def test_another_number_of_partitions_is_refused(place):
     assert "has 12 partitions, not 6" in refused.stderr
 
 
-def test_two_workers_share_the_events_and_one_of_them_is_killed(place):
+def test_two_workers_share_the_events_and_one_of_them_is_killed(place, engine):
+    place.env["PENSTOCK_ENGINE"] = engine
     place.serve()
     place.play("control")
     first, _ = place.play("worker", "w1"), place.play("worker", "w2")
@@ -66,8 +68,12 @@ def test_two_workers_share_the_events_and_one_of_them_is_killed(place):
     assert len(tail.stdout.splitlines()) == 5, tail.stderr
 
 
-@pytest.mark.parametrize("role", ["worker", "control", "web"])
-def test_a_role_ends_when_it_is_asked_to(place, role):
+@pytest.mark.parametrize(
+    ("role", "engine"),
+    [*(("worker", engine) for engine in ENGINES), ("control", ""), ("web", "")],
+)
+def test_a_role_ends_when_it_is_asked_to(place, role, engine):
+    place.env["PENSTOCK_ENGINE"] = engine or ENGINES[0]
     process = place.play(role, "w1")
     time.sleep(3)
     assert process.poll() is None, place.said.read_text()
@@ -76,7 +82,7 @@ def test_a_role_ends_when_it_is_asked_to(place, role):
     process.send_signal(signal.SIGTERM)
     code = process.wait(10)
 
-    print(f"{role} ended {time.monotonic() - started:.2f} s after SIGTERM")
+    print(f"{role} {engine} ended {time.monotonic() - started:.2f} s after SIGTERM")
     assert code == 0
 
 
@@ -89,7 +95,8 @@ def test_a_command_says_that_the_broker_is_away(place):
     assert "Kafka could not" in away.stderr
 
 
-def test_a_worker_waits_for_a_broker_that_is_away_says_so_once_and_can_be_ended(place):
+def test_a_worker_waits_for_a_broker_that_is_away_says_so_once_and_can_be_ended(place, engine):
+    place.env["PENSTOCK_ENGINE"] = engine
     place.env["PENSTOCK_KAFKA_SERVERS"] = "127.0.0.1:1"
     process = place.play("worker", "w1")
 
