@@ -162,8 +162,8 @@ def require_head(settings: Settings) -> None:
 def schema(settings: Settings) -> migrations.Status:
     """Where the schema is; a database file that does not exist yet is not made by asking."""
     if not settings.database_url and not (settings.data_dir / "penstock.db").exists():
-        scripts = [script.revision for script in migrations.scripts().walk_revisions()]
-        return migrations.Status(None, scripts[0], tuple(reversed(scripts)))
+        revisions = migrations.revisions()
+        return migrations.Status(None, revisions[0], tuple(reversed(revisions)))
     return migrations.status(settings.database)
 
 

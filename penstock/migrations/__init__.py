@@ -2,19 +2,18 @@
 
 A migration is `versions/NNNN_name.py`; there is one line of them. All that are missing run in one
 transaction on both databases, so that an upgrade that fails has changed nothing.
+
+Every role asks where its database stands when it starts, so that is answered without Alembic.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
+from typing import Any
 
 import msgspec
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, event, inspect, text
 
 from streams import tables
 from streams.db import days, leases
@@ -56,6 +55,8 @@ def upgrade(url: str) -> Status:
         ConfigError: a newer release has made it. Nothing was changed.
         UnavailableError: the database is away, or was in use for too long. Nothing was changed.
     """
+    from alembic import command
+
     engine = connect(url, durable=True, wait_s=_PATIENCE_S)
     try:
         with _alone(engine) as connection:
@@ -71,6 +72,8 @@ def draft(url: str, *, number: str, name: str) -> None:
 
     It is a draft: what it renames or drops must be made to run beside the release before.
     """
+    from alembic import command
+
     engine = connect(url)
     try:
         with writing(engine) as connection:
@@ -85,9 +88,10 @@ def is_declared(name: str | None, kind: str, _parents: object) -> bool:
     return kind != "table" or name is None or not days.is_partition(name, ledger)
 
 
-def scripts() -> ScriptDirectory:
-    """Every migration of this release."""
-    return ScriptDirectory.from_config(_config())
+def revisions() -> list[str]:
+    """Every migration of this release, the newest first."""
+    files = sorted((_FOLDER / "versions").glob("[0-9]*_*.py"), reverse=True)
+    return [file.name.partition("_")[0] for file in files]
 
 
 @contextmanager
@@ -122,10 +126,11 @@ def _require_parents(connection: Connection) -> None:
 
 
 def _status(connection: Connection) -> Status:
-    known = scripts()
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    current = context.get_current_revision()
-    newest_first = [script.revision for script in known.walk_revisions()]
+    newest_first = revisions()
+    current = None
+    if inspect(connection).has_table(VERSION_TABLE):
+        stored = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
+        current = stored.scalar_one_or_none()
     if current is not None and current not in newest_first:
         raise ConfigError(
             f"the database has schema {current}, this release knows up to {newest_first[:1]}",
@@ -133,10 +138,12 @@ def _status(connection: Connection) -> Status:
             fix="run that release or a newer one, or restore the backup made before the upgrade",
         )
     done = newest_first.index(current) if current else len(newest_first)
-    return Status(current, known.get_current_head(), tuple(reversed(newest_first[:done])))
+    return Status(current, newest_first[0], tuple(reversed(newest_first[:done])))
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(connection: Connection) -> Any:
+    from alembic.config import Config
+
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")

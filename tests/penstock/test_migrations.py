@@ -11,10 +11,11 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from penstock import migrations
-from penstock.migrations import VERSION_TABLE, is_declared, scripts, status, upgrade
+from penstock.migrations import VERSION_TABLE, is_declared, revisions, status, upgrade
 from streams import positions, presence
 from streams.db import days
 from streams.db.engine import reading, writing
@@ -40,9 +41,11 @@ def differences(engine) -> list:
 
 
 def test_there_is_one_line_of_migrations_numbered_without_a_hole():
-    line = [script.revision for script in scripts().walk_revisions()]
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    line = [script.revision for script in scripts.walk_revisions()]
 
-    assert len(scripts().get_heads()) == 1
+    assert len(scripts.get_heads()) == 1
+    assert revisions() == line
     assert sorted(line) == [f"{number:04}" for number in range(1, len(line) + 1)]
 
 
