@@ -20,7 +20,7 @@ from streams.logs.kafka_reach import reaching
 from streams.logs.kafka_reader import KafkaReader
 
 SETTLE_S = 5.0  # how long brokers may take to hear of a new topic
-SEND_S = 30.0  # how long records may wait for their brokers
+SEND_S = 15.0  # how long records may wait for their brokers: a new leader takes up to 11
 SETTINGS_TOLD = ("retention.ms", "retention.bytes", "min.insync.replicas")
 FIT: Mapping[str, str] = {
     "cleanup.policy": "delete",  # compaction would take events whose keys are alike
@@ -192,5 +192,6 @@ class KafkaLog:
                     max_request_size=RECORD_BYTES,
                     batch_size=1 << 20,
                     delivery_timeout_ms=int(SEND_S * 1000),
+                    request_timeout_ms=int(SEND_S * 1000),
                 )
             return self._sender
