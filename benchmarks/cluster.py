@@ -29,10 +29,12 @@ from benchmarks.figures import Figure, tell
 from benchmarks.pipeline import Place
 from benchmarks.traffic import PARTITIONS
 from deploy.kafka_local import Cluster as Broker
+from penstock.settings import ENGINES
 from streams import positions
 from streams.collector import Collector
 from streams.db.clock import Clock
 from streams.db.engine import reading
+from streams.logs.faust import FaustLog
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_cluster import Cluster
 from streams.pipe import Pipe
@@ -54,6 +56,7 @@ class OnKafka(Place):
         self.log.close()
         self.cluster = Cluster(servers, prefix=prefix, worker="bench")
         self.log = KafkaLog(self.cluster)
+        self._logs = {"kafka-python": self.log, "faust": FaustLog(self.cluster)}
         for topic in TOPICS:
             self.log.ensure(topic, PARTITIONS)
         self.environ = {
@@ -63,13 +66,18 @@ class OnKafka(Place):
             "PENSTOCK_KAFKA_PREFIX": prefix,
         }
 
-    def worker(self, collectors: Sequence[Collector]) -> Pipeline:
-        return Pipeline(self.log, self.engine, collectors=collectors, owner="bench", clock=Clock())
+    def worker(self, collectors: Sequence[Collector], engine: str = ENGINES[0]) -> Pipeline:
+        log = self._logs[engine]
+        return Pipeline(log, self.engine, collectors=collectors, owner="bench", clock=Clock())
+
+    def close(self) -> None:
+        self._logs["faust"].close()
+        super().close()
 
     @contextmanager
-    def playing(self, name: str) -> Iterator["subprocess.Popen[bytes]"]:
+    def playing(self, name: str, engine: str = ENGINES[0]) -> Iterator["subprocess.Popen[bytes]"]:
         """A worker as a process of its own."""
-        command = [sys.executable, "-m", "penstock.cli.main", "worker"]
+        command = [sys.executable, "-m", "penstock.cli.main", "worker", "--engine", engine]
         environ = os.environ | self.environ | {"PENSTOCK_WORKER": name}
         process = subprocess.Popen(command, env=environ)
         try:
@@ -98,9 +106,11 @@ class Machine:
                 place.close()
 
 
-def in_process(place: OnKafka, events: int, collectors: Sequence[Collector]) -> float:
+def in_process(
+    place: OnKafka, events: int, collectors: Sequence[Collector], engine: str = ENGINES[0]
+) -> float:
     """Events per second of one worker in this process, from its first batch on."""
-    pipeline, stop = place.worker(collectors), threading.Event()
+    pipeline, stop = place.worker(collectors, engine), threading.Event()
     seen: list[tuple[float, int]] = []
 
     def look() -> None:
@@ -144,27 +154,29 @@ def by_processes(place: OnKafka, events: int, names: Sequence[str]) -> float:
     return (events - first) / (ended - started)
 
 
-def rates(machine: Machine, features: int, events: int, bare: bool = False) -> list[float]:
+def rates(
+    machine: Machine, features: int, events: int, *, bare: bool = False, engine: str = ENGINES[0]
+) -> list[float]:
     found = []
     for _ in range(ROUNDS):
         with machine.placed(features) as place:
             place.fill(events)
-            found.append(in_process(place, events, [] if bare else [Pipe()]))
+            found.append(in_process(place, events, [] if bare else [Pipe()], engine))
     return found
 
 
-def recovery(machine: Machine, events: int) -> float:
+def recovery(machine: Machine, events: int, engine: str = ENGINES[0]) -> float:
     """Seconds from SIGKILL of the one worker until its successor has counted something."""
     found = []
     for _ in range(ROUNDS):
         with machine.placed(6) as place:
             place.fill(events)
-            with place.playing("w1") as first:
+            with place.playing("w1", engine) as first:
                 until(partial(_beyond, place.engine, 0))
                 first.send_signal(signal.SIGKILL)
                 first.wait()
                 killed, before = time.perf_counter(), counted(place.engine)
-            with place.playing("w1"):
+            with place.playing("w1", engine):
                 found.append(until(partial(_beyond, place.engine, before)) - killed)
     return statistics.median(found)
 
@@ -185,6 +197,9 @@ def figures(machine: Machine, only: str | None, events: int) -> Iterator[Figure]
         yield Figure(
             "cluster.kafka.6.of_bare", whole[6] / bare, "share", ">= 0.5", f"{bare:,.0f} events/s"
         )
+    if wanted("cluster.faust.6"):
+        rate = statistics.median(rates(machine, 6, events, engine="faust"))
+        yield Figure("cluster.faust.6", rate, "events/s", "shown", "docs/engines.md")
     if wanted("cluster.two_workers"):
         found = {}
         for names in (("w1",), ("w1", "w2")):
@@ -199,19 +214,26 @@ def figures(machine: Machine, only: str | None, events: int) -> Iterator[Figure]
         yield Figure("cluster.recovery.kill.s", recovery(machine, events), "s", "<= 2", "-")
 
 
+@contextmanager
+def machine() -> Iterator[Machine]:
+    """A broker and a database of one's own, for as long as they are measured."""
+    database = postgres.start()
+    try:
+        with tempfile.TemporaryDirectory() as folder, Broker(Path(folder)) as broker:
+            yield Machine(broker, database)
+    finally:
+        database.stop()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--events", type=int, default=300_000, help="events in the topic")
     parser.add_argument("--only", help="figures whose name begins so")
     options = parser.parse_args()
-    database = postgres.start()
-    try:
-        with tempfile.TemporaryDirectory() as folder, Broker(Path(folder)) as broker:
-            for figure in figures(Machine(broker, database), options.only, options.events):
-                tell(figure, as_json=options.json)
-    finally:
-        database.stop()
+    with machine() as here:
+        for figure in figures(here, options.only, options.events):
+            tell(figure, as_json=options.json)
 
 
 if __name__ == "__main__":
