@@ -56,14 +56,17 @@ class KafkaLog:
             **FIT,
             "max.message.bytes": str(RECORD_BYTES),
             "retention.ms": str(-1 if retention_ms is None else retention_ms),
-            "retention.bytes": str(-1 if retention_bytes is None else retention_bytes),
+            # Kafka's is of each partition, ours of the topic.
+            "retention.bytes": str(
+                -1 if retention_bytes is None else -(-retention_bytes // partitions)
+            ),
         }
         with answering(f"make the topic {topic}"), suppress(TopicAlreadyExistsError):
             self._admin().create_topics(
                 {self._cluster.topic(topic): {"num_partitions": partitions, "configs": configs}},
                 wait_for_metadata=True,
             )
-        state = self.state(topic)
+        state = self._made(topic)
         if state.partitions != partitions:
             raise ConflictError(
                 f"topic {topic!r} has {state.partitions} partitions, not {partitions}",
@@ -117,11 +120,11 @@ class KafkaLog:
         return {place.partition: Bounds(begin[place].offset, end[place].offset) for place in places}
 
     def kept(self, topic: str) -> Kept:
-        told = self._settings(topic)
+        told, partitions = self._settings(topic), self.state(topic).partitions
         retention_ms, retention_bytes, min_insync = (int(told[key]) for key in SETTINGS_TOLD)
         return Kept(
             retention_ms=None if retention_ms < 0 else retention_ms,
-            retention_bytes=None if retention_bytes < 0 else retention_bytes,
+            retention_bytes=None if retention_bytes < 0 else retention_bytes * partitions,
             min_insync=min_insync,
         )
 
@@ -145,6 +148,17 @@ class KafkaLog:
 
     def _grouped(self, state: TopicState, group: str) -> Reader:
         return KafkaReader(self._cluster, self, state, group=group)
+
+    def _made(self, topic: str) -> TopicState:
+        """The state of a topic that is there: of several brokers each hears of it in its turn."""
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            try:
+                return self.state(topic)
+            except InputError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.05)
 
     def _settings(self, topic: str) -> dict[str, str]:
         name = self._cluster.topic(topic)

@@ -164,6 +164,13 @@ def test_a_topic_keeps_its_number_of_partitions(log):
     assert log.ensure("events", PARTITIONS) == first == log.state("events")
 
 
+def test_a_topic_tells_how_long_and_how_much_it_keeps_over_all_partitions(log):
+    log.ensure("keeping", PARTITIONS, retention_ms=3_600_000, retention_bytes=300_000_000)
+    kept = log.kept("keeping")
+
+    assert (kept.retention_ms, kept.retention_bytes) == (3_600_000, 300_000_000)
+
+
 def test_a_topic_that_is_not_there_is_an_input_error(log):
     for asked in (log.state, log.bounds, lambda topic: log.append(topic, [(0, b"")])):
         with pytest.raises(InputError):
