@@ -16,6 +16,8 @@ from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 
 from deploy.kafka_local import BrokerError, Cluster, Options
 from deploy.kafka_local.ports import free_ports, is_free, listens
+from streams.logs.kafka import KafkaLog
+from streams.logs.kafka_cluster import Cluster as Reach
 
 pytestmark = pytest.mark.cluster
 
@@ -249,3 +251,13 @@ def test_in_the_foreground_it_goes_however_it_is_ended(foreground, asked):
     assert running
     assert process.wait(20) == (-asked if asked == signal.SIGKILL else 0)
     assert within(5, lambda: is_free(port))
+
+
+def test_topics_made_on_three_nodes_are_known_at_once(tmp_path):
+    """To whichever node is asked next: each hears of a new topic in its turn."""
+    with Cluster(tmp_path, Options(nodes=3)) as cluster:
+        log = KafkaLog(Reach(cluster.address))
+        made = [log.ensure(f"topic-{number}", 12) for number in range(12)]
+        log.close()
+
+    assert {state.partitions for state in made} == {12}
