@@ -160,17 +160,6 @@ class KafkaLog:
                     raise
                 time.sleep(0.05)
 
-    def _made(self, topic: str) -> TopicState:
-        """The state of a topic that is there: of several brokers each hears of it in its turn."""
-        deadline = time.monotonic() + SETTLE_S
-        while True:
-            try:
-                return self.state(topic)
-            except InputError:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(0.05)
-
     def _settings(self, topic: str) -> dict[str, str]:
         name = self._cluster.topic(topic)
         asked = [ConfigResource(ConfigResourceType.TOPIC, name)]
