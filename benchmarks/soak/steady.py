@@ -22,7 +22,7 @@ FEATURES = 6
 ENVELOPE = 100  # events in one
 APPENDS_A_S = 10
 LOOK_S = 10.0
-PATIENCE_S = 300.0
+PATIENCE_S = 1_200.0  # a machine that is too slow for the rate has a backlog first
 QUIET_S = 40.0  # longer than a partition is idle before its watermark follows the clock
 ROLES = {"control": "control", "w1": "worker"}
 
