@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 
-from penstock.ending import end_in_time
+from penstock.ending import end_in_time, forget_nothing
 from streams.errors import Error
 
 GRACE_S = 1.8
@@ -44,6 +44,7 @@ def main() -> None:
         said = {"why": error.why, "next": error.fix}
         logging.getLogger(__name__).critical("ends: %s", error.message, extra=said)
         sys.exit(1)
+    forget_nothing()
 
 
 def _ops_port(first: int, role: str) -> int:

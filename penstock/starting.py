@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from penstock import installation, lock, status
 from penstock.cli.output import Output
-from penstock.ending import end_in_time
+from penstock.ending import end_in_time, forget_nothing
 from penstock.greeting import first_event
 from penstock.ops.logging import configure, is_json
 from penstock.ops.server import serving
@@ -45,6 +45,7 @@ def up(settings: Settings, output: Output) -> int:
         threading.Thread(target=_report, args=(settings, output, stop), daemon=True).start()
         Supervisor(ROLES, child_command, say=_log.warning).run(stop)
         _log.info("stopped")
+    forget_nothing()
     return INTERRUPTED if reason == [signal.SIGINT] else 0
 
 
@@ -77,6 +78,7 @@ def play(
                 vitals.wait(away.message)
                 stop.wait(AWAY_S)
         _log.info("ended")
+    forget_nothing()
     return INTERRUPTED if reason == [signal.SIGINT] else 0
 
 

@@ -81,9 +81,11 @@ def test_a_role_ends_when_it_is_asked_to(place, role, engine):
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)
     code = process.wait(10)
+    took_s = time.monotonic() - started
 
-    print(f"{role} {engine} ended {time.monotonic() - started:.2f} s after SIGTERM")
+    print(f"{role} {engine} ended {took_s:.2f} s after SIGTERM")
     assert code == 0
+    assert took_s < 2
 
 
 def test_a_command_says_that_the_broker_is_away(place):
@@ -104,6 +106,6 @@ def test_a_worker_waits_for_a_broker_that_is_away_says_so_once_and_can_be_ended(
     time.sleep(5)
 
     assert process.poll() is None
-    assert place.said.read_text().count("waits: ") == 1
+    assert place.said.read_text().count("waits: Kafka") == 1
     process.terminate()
     assert process.wait(10) == 0

@@ -31,7 +31,7 @@ def wait_for(holds, seconds):
 def test_children_of_a_killed_up_are_gone_within_two_seconds_under_load(service, tmp_path, busy_s):
     service.keep_up()
     wait_for(lambda: len(service.pids()) == 4, 30)
-    wait_for(lambda: "Penstock runs at" in service.said, 30)
+    wait_for(lambda: "serves at" in service.said, 30)
     file = tmp_path / "events.jsonl"
     day = history(5, now_ms=time.time_ns() // 1_000_000, days=1, requests=30_000).days[0]
     file.write_bytes(b"\n".join(line for lane in day for line in lane))

@@ -140,7 +140,7 @@ def test_a_gigabyte_interrupted_and_sent_again_is_counted_once(service, tmp_path
         registry.register(connection, traffic.declaration(), now_ms=0, by="test")
     service.keep_up()
     peaks = Peaks(service)
-    while "Penstock runs at" not in service.said:
+    while "serves at" not in service.said:
         time.sleep(0.05)
 
     begun = time.monotonic()
