@@ -1,9 +1,11 @@
 """The Python client on Kafka: what a service says reaches intake without a server between."""
 
+import re
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
@@ -13,6 +15,7 @@ from streams import codec, hashing
 from streams.events import routing_key
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_cluster import Cluster
+from streams.logs.kafka_records import records_of
 from streams.topics import EVENTS
 
 pytestmark = pytest.mark.cluster
@@ -63,7 +66,7 @@ def written(server, topic):
         ends = consumer.end_offsets(places)
         while any(consumer.position(place) < end for place, end in ends.items()):
             for place, records in consumer.poll(200).items():
-                for record in records:
+                for record in records_of(records, 0):
                     decoded, refused = codec.decode_record(record.value)
                     assert not decoded.bad
                     assert not refused
@@ -159,3 +162,13 @@ def test_a_process_that_ends_and_its_forked_child_send_what_is_left(
     assert "Traceback" not in done.stderr
     assert ids(written(kafka_server, topic)) == sorted(f"order-{k}" for k in range(400))
     assert took < 20
+
+
+def test_the_examples_of_the_page_write_what_is_read(kafka_server, topic):
+    page = (Path(__file__).parents[2] / "docs" / "kafka.md").read_text()
+    examples = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    for example in examples:
+        code = example.replace("broker1:9092", kafka_server.address)
+        exec(code.replace("penstock.events", topic), {})
+
+    assert {type(e).__name__ for _, e in written(kafka_server, topic)} == {"Prediction", "Label"}

@@ -15,6 +15,7 @@ from streams.logs.kafka_records import nothing, records_of
 DATA = {
     "version": "1", "prediction_id": "p-1", "output": {"label": "spam"},
 }  # fmt: skip
+BODY = json.dumps(DATA).encode()
 HEADERS = {
     "ce_specversion": b"1.0",
     "ce_type": b"io.penstock.prediction.v1",
@@ -45,7 +46,7 @@ def fault(value: bytes | None, headers: dict[str, bytes | None]) -> tuple[str, s
 
 
 def test_a_cloudevent_in_binary_mode_is_the_plain_event_of_its_headers_and_data():
-    (event,) = decoded(json.dumps(DATA).encode(), HEADERS).events
+    (event,) = decoded(BODY, HEADERS).events
 
     assert event.model == "café%20au lait"  # on Kafka nothing is percent-encoded
     assert event.prediction_id == "p-1"
@@ -98,10 +99,10 @@ def test_headers_of_other_tools_change_nothing():
         (b"\xff\x01avro", HEADERS, ("bad_encoding", "")),
         (b"\x00\x01avro", HEADERS | {"content-type": b"avro/binary"}, ("malformed_json", "")),
         (b'"text"', HEADERS, ("wrong_type", "")),
-        (json.dumps(DATA).encode(), HEADERS | {"ce_type": b"other"}, ("unknown_type", "type")),
-        (json.dumps(DATA).encode(), HEADERS | {"ce_type": None}, ("missing_field", "type")),
-        (json.dumps(DATA).encode(), HEADERS | {"ce_subject": b"\xff"}, ("bad_encoding", "")),
-        (json.dumps(DATA).encode(), HEADERS | {"ce_subject": b"a\0"}, ("control_character", "model")),
+        (BODY, HEADERS | {"ce_type": b"other"}, ("unknown_type", "type")),
+        (BODY, HEADERS | {"ce_type": None}, ("missing_field", "type")),
+        (BODY, HEADERS | {"ce_subject": b"\xff"}, ("bad_encoding", "")),
+        (BODY, HEADERS | {"ce_subject": b"a\0"}, ("control_character", "model")),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_named(value, headers, told):
