@@ -21,9 +21,12 @@ def partition_of(model: str, key: str, partitions: int) -> int:
 
 
 def assignment_point(salt: str, unit: str) -> float:
-    """u = blake2b-64(salt NUL unit) / 2^64, in [0, 1): where a unit stands on the lanes."""
+    """u = the first 53 bits of blake2b-64(salt NUL unit) / 2^53: where a unit stands on the lanes.
+
+    53 bits are what a double holds: no rounding, so every language has the same u, and u < 1.
+    """
     digest = blake2b(f"{salt}\0{unit}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+    return (int.from_bytes(digest, "big") >> 11) / 2**53
 
 
 def pid16(prediction_id: str) -> bytes:
