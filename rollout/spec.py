@@ -290,14 +290,11 @@ class Rollout(_Part, frozen=True, kw_only=True):
 
 
 def read(text: bytes, *, name: str = "file") -> tuple[Rollout, dict[yamls.Path, int]]:
-    """The rollout that `text` declares in YAML or JSON, and the line of each place (YAML only).
+    """The rollout that `text` declares in YAML or JSON, and the line of each place.
 
     Raises InputError with the line, the field and the nearest valid word.
     """
-    rollout = yamls.read(text, Rollout, name=name)
-    if text.lstrip()[:1] == b"{":
-        return rollout, {}
-    return rollout, yamls.parse(text, name=name)[1]
+    return yamls.located(text, Rollout, name=name)
 
 
 def canonical(rollout: Rollout) -> bytes:

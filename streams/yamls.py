@@ -2,18 +2,20 @@
 
 YAML here has no implicit types: `NO`, `1.10` and `16:30` are text until the schema says
 otherwise. Anchors, aliases, tags and duplicate keys are refused. A file that begins with `{`
-is JSON. Every error names the line and the field.
+is JSON. Every error names the line, the field and the nearest thing that is valid.
 """
 
 import difflib
+import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 import yaml
-from msgspec import inspect
 
+from streams import kinds
 from streams.errors import InputError
 
 MAX_BYTES = 256 * 1024
@@ -25,16 +27,44 @@ Path = tuple[str | int, ...]
 
 
 def read(text: bytes, kind: type[T], *, name: str = "file") -> T:
-    """The `kind` that `text` declares; raises InputError with line, field and nearest name."""
+    """The `kind` that `text` declares; raises InputError with line, field and nearest word."""
+    return located(text, kind, name=name)[0]
+
+
+def located(text: bytes, kind: type[T], *, name: str = "file") -> tuple[T, dict[Path, int]]:
+    """`read`, and the line on which each place of the file stands."""
     if len(text) > MAX_BYTES:
         raise InputError(f"{name}: {len(text)} bytes; at most {MAX_BYTES} are read", rule="size")
-    if text.lstrip()[:1] == b"{":
-        return _read_json(text, kind, name)
-    value, lines = parse(text, name=name)
+    is_json = text.lstrip()[:1] == b"{"
+    value, lines = _parse_json(text, name) if is_json else parse(text, name=name)
     try:
-        return msgspec.convert(value, kind, strict=False)
+        found = msgspec.convert(value, kind, strict=is_json)
     except msgspec.ValidationError as error:
-        raise _explained(error, value, kind, name, lines, strict=False) from error
+        raise _explained(error, value, kind, name, lines, strict=is_json) from error
+    for path in _not_finite(msgspec.to_builtins(found), ()):
+        raise refused("must be a finite number", path, name=name, lines=lines)
+    return found, lines
+
+
+def refused(
+    rule: str, path: Path, *, name: str, lines: Mapping[Path, int], fix: str = ""
+) -> InputError:
+    """What to raise when the value at `path` breaks `rule`."""
+    field, line = spelled(path), line_of(path, lines)
+    place = name if line is None else f"{name}, line {line}"
+    return InputError(f"{place}: {field or 'the whole'}: {rule}", field=field, rule=rule, fix=fix)
+
+
+def line_of(path: Path, lines: Mapping[Path, int]) -> int | None:
+    """The line of `path`, or of the nearest place around it that the file has."""
+    return next((lines[path[:k]] for k in range(len(path), -1, -1) if path[:k] in lines), None)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What to write instead of `word`: the nearest known word, else all of them."""
+    words = sorted(known)
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(words) or 'none'}"
 
 
 def parse(text: bytes, *, name: str = "file") -> tuple[Any, dict[Path, int]]:
@@ -104,15 +134,40 @@ def _value(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
     return fields
 
 
-def _read_json(text: bytes, kind: type[T], name: str) -> T:
+def _parse_json(text: bytes, name: str) -> tuple[Any, dict[Path, int]]:
+    """The JSON value, and its lines where YAML can read it too (YAML has no tabs to indent by)."""
     try:
         value = msgspec.json.decode(text)
+        json.loads(text, object_pairs_hook=_distinct)
+    except _TwiceError as error:
+        raise InputError(f"{name}: the key {error.args[0]!r} stands twice", rule="json") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{name}: {error}", rule="json") from error
     try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise _explained(error, value, kind, name, {}, strict=True) from error
+        return value, parse(text, name=name)[1]
+    except InputError:
+        return value, {}
+
+
+class _TwiceError(Exception):
+    """A key of a JSON object stands twice."""
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> None:
+    seen = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise _TwiceError(key)
+        seen.add(key)
+
+
+def _not_finite(value: Any, path: Path) -> Iterator[Path]:
+    if isinstance(value, dict | list):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        for step, part in parts:
+            yield from _not_finite(part, (*path, step))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield path
 
 
 def _explained(
@@ -124,21 +179,28 @@ def _explained(
     *,
     strict: bool,
 ) -> InputError:
-    rule, _, place = str(error).partition(" - at `$")
+    """`error` with the place in the file, in words, and with the nearest thing that is valid."""
+    said, _, place = str(error).partition(" - at `$")
     path = _located(place.rstrip("`"), value, kind, str(error), strict=strict)
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", rule)
-    fix = ""
-    if unknown:
-        known = _field_names(kind, path)
-        near = difflib.get_close_matches(unknown[1], known, n=1, cutoff=0.5)
-        fix = f"did you mean {near[0]}?" if near else f"known fields: {', '.join(known)}"
-        path, rule = (*path, unknown[1]), "this field is unknown"
-    line = next((lines[path[:k]] for k in range(len(path), -1, -1) if path[:k] in lines), None)
-    field = spelled(path)
-    place = name if line is None else f"{name}, line {line}"
-    return InputError(
-        f"{place}: {field or 'the whole'}: {rule.replace('`', '')}", field=field, rule=rule, fix=fix
-    )
+    if field := re.fullmatch(r"Object contains unknown field `(.*)`", said):
+        fix = nearest(field[1], kinds.fields(kinds.at(kind, path)))
+        return refused("this field is unknown", (*path, field[1]), name=name, lines=lines, fix=fix)
+    if field := re.fullmatch(r"Object missing required field `(.*)`", said):
+        path = (*path, field[1])
+        fix = f"add {field[1]}: {kinds.example(kinds.at(kind, path))}".rstrip(": ")
+        return refused("this field is missing", path, name=name, lines=lines, fix=fix)
+    given, types = _at(value, path), kinds.at(kind, path)
+    rule, fix = said.replace("`", ""), kinds.example(types)
+    if said.startswith("Invalid enum value"):
+        rule, fix = (
+            f"{given!r} is not a word of this field",
+            nearest(str(given), kinds.words(types)),
+        )
+    elif "matching regex" in said:
+        rule = f"{given!r} is not written as this field wants it"
+    elif said.startswith("Expected `array") and isinstance(given, str | int | float):
+        fix = f"write a list: [{given}]"
+    return refused(rule, path, name=name, lines=lines, fix=fix)
 
 
 def spelled(path: Path) -> str:
@@ -179,33 +241,3 @@ def _replaced(value: Any, path: Path, part: Any) -> Any:
     copy = value.copy()
     copy[path[0]] = _replaced(value[path[0]], path[1:], part)
     return copy
-
-
-def _field_names(kind: type, path: Path) -> list[str]:
-    """The fields that the struct at `path` of `kind` has."""
-    types = [inspect.type_info(kind)]
-    for step in path:
-        types = [inner for t in types for inner in _inner(t, step)]
-    return sorted({f.encode_name for t in types for s in _structs(t) for f in s.fields})
-
-
-def _inner(kind: inspect.Type, step: str | int) -> Iterator[inspect.Type]:
-    match kind:
-        case inspect.UnionType():
-            for option in kind.types:
-                yield from _inner(option, step)
-        case inspect.StructType():
-            yield from (field.type for field in kind.fields if field.encode_name == step)
-        case inspect.DictType():
-            yield kind.value_type
-        case inspect.ListType() | inspect.VarTupleType():
-            yield kind.item_type
-
-
-def _structs(kind: inspect.Type) -> Iterator[inspect.StructType]:
-    match kind:
-        case inspect.StructType():
-            yield kind
-        case inspect.UnionType():
-            for option in kind.types:
-                yield from _structs(option)

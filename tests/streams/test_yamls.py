@@ -61,11 +61,22 @@ def test_what_makes_yaml_mean_more_than_it_says_is_refused_with_its_line(text, l
             "slices[0].where[0].tga", 6, "did you mean tag?",
         ),
         ("model: m\ntask: regression\ncosts: {false_alarm: 1, miss: much}", "costs.miss", 3, ""),
-        ("model: m\ntask: sorting", "task", 2, ""),
-        ("model: m\ntask: regression\nhorizons:\n  outcome: soon", "horizons.outcome", 4, ""),
+        ("model: m\ntask: regresion", "task", 2, "did you mean regression?"),
+        (
+            "model: m\ntask: 7", "task", 2,
+            "known: classification, detection, observed, regression, text",
+        ),
+        (
+            "model: m\ntask: regression\nhorizons:\n  outcome: soon", "horizons.outcome", 4,
+            "for example 14d",
+        ),
+        ("model: m\nowner: ann", "task", 1, "add task"),
+        ("model: m\ntask: regression\nclasses: spam", "classes", 3, "write a list: [spam]"),
+        ("model: m\ntask: regression\ncosts: {false_alarm: inf, miss: 1}",
+         "costs.false_alarm", 3, ""),
     ],
 )  # fmt: skip
-def test_an_error_names_line_field_and_the_nearest_field(text, field, line, fix):
+def test_an_error_names_line_field_and_the_nearest_thing_that_is_valid(text, field, line, fix):
     with pytest.raises(InputError, match=f"m.yaml, line {line}") as caught:
         read(text)
 
@@ -83,3 +94,13 @@ def test_a_file_is_bounded_and_utf8():
         read("#" * 300_000)
     with pytest.raises(InputError, match="not UTF-8 at byte 7"):
         yamls.read(b"model: \xff", Declaration)
+
+
+def test_json_has_lines_too_and_no_key_twice():
+    with pytest.raises(InputError, match=r"m.yaml, line 2: ownr") as caught:
+        read('{"model": "m", "task": "regression",\n "ownr": "ann"}')
+    assert caught.value.fix == "did you mean owner?"
+    with pytest.raises(InputError, match="'model' stands twice"):
+        read('{"model": "m", "task": "regression", "model": "n"}')
+    with pytest.raises(InputError, match=r"m.yaml: ownr"):
+        read('{\t"model": "m",\n\t"task": "regression",\n\t"ownr": "ann"}')
