@@ -52,7 +52,7 @@ REFUSED = (
 )
 
 # They tell each trouble several times, with tracebacks; `FaustApp.failure` tells the one that ends.
-for _name in ("faust", "mode", "aiokafka"):
+for _name in ("faust", "mode", "aiokafka", __name__):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 

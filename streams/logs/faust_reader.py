@@ -12,16 +12,16 @@ from collections.abc import Mapping
 
 from kafka import TopicPartition
 
-from streams.errors import ConflictError, InputError, UnavailableError
+from streams.errors import InputError, UnavailableError
 from streams.logs.base import GapError, Log, Record, TopicState
 from streams.logs.faust_app import Assignment, FaustApp
 from streams.logs.kafka_cluster import Cluster
 from streams.logs.kafka_reader import KafkaReader
 from streams.logs.queues import Queues
+from streams.logs.same_topic import SameTopic
 
 TELL_S = 1.0  # how far the group's committed offsets may be behind what is counted
 LAST_TELL_S = 0.3  # how long closing may wait until they are not
-SAME_TOPIC_S = 60.0  # a topic that was made again is noticed within
 ENOUGH_BYTES = 16 << 20  # in our queues: with more, the app waits
 SOON_S = 0.5  # how long a record that is there may take to come once it is sought
 SILENT_S = 5.0  # how long nothing may come before it is looked whether there is something
@@ -44,7 +44,7 @@ class FaustReader:
         self._ask_at: dict[int, float] = {}  # when to look why nothing of a partition comes
         self._tries: Counter[int] = Counter()  # seeks in vain
         self._asker: KafkaReader | None = None
-        self._sure_until = time.monotonic() + SAME_TOPIC_S
+        self._same = SameTopic(log, state)
         self._untold: dict[int, int] = {}  # counted, not yet committed to the group
         self._told_at = 0.0
         self._app = self._new_app()
@@ -76,8 +76,8 @@ class FaustReader:
         self._tell()
         while True:
             if self._queues.bytes < ENOUGH_BYTES:
-                left_s = 0.0 if self._queues.bytes else max(0.0, deadline - time.monotonic())
-                self._receive(left_s)
+                left_s = max(0.0, deadline - time.monotonic())
+                self._receive(left_s if self._queues.are_empty() else 0.0)
             self._look_after()
             for partition, gap in self._gaps.items():
                 if self._queues.is_empty(partition):
@@ -167,13 +167,14 @@ class FaustReader:
             for p in self._queues
             if now > self._ask_at[p] and p not in self._gaps and self._queues.is_empty(p)
         }
-        if silent or now > self._sure_until:
-            self._check_topic()
+        self._same.check_in_time()
         if silent:
+            self._same.check()
             ends = {p: bounds.end for p, bounds in self._log.bounds(self._state.name).items()}
             for partition in silent:
                 if self._queues.next(partition) < ends[partition]:
                     self._ask(partition)
+                if self._queues.next(partition) < ends[partition]:
                     self._astray.add(partition)
                 self._ask_at[partition] = now + SILENT_S
         if self._astray:
@@ -192,16 +193,3 @@ class FaustReader:
                 )
         if partitions:
             self._app.seek({p: self._queues.next(p) for p in partitions})
-
-    def _check_topic(self) -> None:
-        """Raises ConflictError when the topic was dropped, whether or not it was made again."""
-        try:
-            now = self._log.state(self._state.name)
-        except InputError:
-            now = None
-        if now is None or now.topic_id != self._state.topic_id:
-            raise ConflictError(
-                f"topic {self._state.name!r} was dropped while it was read",
-                fix="open a reader on the topic that stands now",
-            )
-        self._sure_until = time.monotonic() + SAME_TOPIC_S

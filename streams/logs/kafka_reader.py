@@ -5,33 +5,34 @@ A rebalance only pauses what is new and notes what is gone. The caller learns of
 taken away and given back is missing from one answer in between, so that it is claimed again.
 """
 
-import sys
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
-from streams.errors import ConflictError, InputError
+from streams.errors import InputError
 from streams.logs.base import GapError, Log, Record, TopicState
 from streams.logs.kafka_cluster import Cluster, answering
 from streams.logs.kafka_records import nothing, records_of
+from streams.logs.queues import Queues
+from streams.logs.same_topic import SameTopic
 
 MAX_RECORDS = 500  # of one poll of the client; a record is an envelope of many events
 ENOUGH_BYTES = 16 << 20  # fetched and not yet polled: with more, only the group is kept in touch
-SAME_TOPIC_S = 60.0  # a topic that was made again is noticed within
 TELL_S = 1.0  # how far the group's committed offsets may be behind what is counted
 LAST_TELL_S = 0.3  # how long closing may wait until they are not
 SETTINGS: Mapping[str, Any] = {
     "enable_auto_commit": False,
     "auto_offset_reset": "none",  # never jump silently: a gap is noted, then stepped over
     "isolation_level": "read_committed",  # what a service took back was never said
-    "partition_assignment_strategy": [RangePartitionAssignor],
+    # Faust knows only the second: while its workers are in the group, all go by that.
+    "partition_assignment_strategy": [RangePartitionAssignor, RoundRobinPartitionAssignor],
     "session_timeout_ms": 10_000,
     "heartbeat_interval_ms": 3_000,
     "fetch_max_wait_ms": 500,  # the price of idling; a record that comes ends it
@@ -50,14 +51,11 @@ class KafkaReader:
         self._name = cluster.topic(state.name)
         self._held: set[int] = set()
         self._gone: set[int] = set()  # taken away since the last `assigned`
-        self._queues: dict[int, deque[Record]] = {}  # fetched, not yet polled; of sought partitions
-        self._fetched: dict[int, int] = {}  # the offset after the last one in each queue
+        self._queues = Queues()  # of sought partitions
         self._gaps: dict[int, GapError] = {}
-        self._turn: dict[int, int] = {}  # the poll that served each partition last
-        self._polls = 0
         self._untold: dict[int, int] = {}  # counted, not yet committed to the group
         self._told_at = 0.0
-        self._sure_until = time.monotonic() + SAME_TOPIC_S
+        self._same = SameTopic(log, state)
         with answering(f"read {state.name}"):
             self._consumer = KafkaConsumer(
                 **cluster.client(), **SETTINGS, **_member(cluster, group)
@@ -81,8 +79,7 @@ class KafkaReader:
             raise InputError(f"partition {partition} is not ours", field="partition", rule="range")
         begin = self._log.bounds(self._state.name)[partition].begin
         place = self._place(partition)
-        self._queues[partition] = deque()
-        self._fetched[partition] = offset
+        self._queues.open(partition, offset)
         self._gaps.pop(partition, None)
         if offset < begin:
             self._note_gap(partition, begin)
@@ -95,12 +92,11 @@ class KafkaReader:
         self._tell()
         while True:
             for partition, gap in self._gaps.items():
-                if not self._queues[partition]:
+                if self._queues.is_empty(partition):
                     raise gap
-            waiting = any(self._queues.values())
-            left_s = 0.0 if waiting else max(0.0, deadline - time.monotonic())
-            self._fetch(left_s)
-            records = self._share(max_bytes)
+            left_s = max(0.0, deadline - time.monotonic())
+            self._fetch(left_s if self._queues.are_empty() else 0.0)
+            records = self._queues.share(max_bytes)
             if records or time.monotonic() >= deadline:
                 return records
 
@@ -122,24 +118,21 @@ class KafkaReader:
             self._consumer.seek(place, 0)  # it has a position, and so asks for no committed one
             self._consumer.pause(place)
             self._held.add(place.partition)
-            self._turn.setdefault(place.partition, 0)
 
     def taken(self, partitions: Iterable[TopicPartition]) -> None:
         """These are another's now; what was fetched of them is dropped."""
         for place in partitions:
             self._held.discard(place.partition)
             self._gone.add(place.partition)
-            self._queues.pop(place.partition, None)
-            self._fetched.pop(place.partition, None)
+            self._queues.close(place.partition)
             self._gaps.pop(place.partition, None)
             self._untold.pop(place.partition, None)
 
-    # --- fetching and sharing
+    # --- fetching
 
     def _fetch(self, timeout_s: float) -> None:
         """What the brokers sent is in the queues; places that they no longer hold are gaps."""
-        if time.monotonic() > self._sure_until:
-            self._check_topic()
+        self._same.check_in_time()
         with answering(f"read {self._state.name}"):
             try:
                 fetched = self._consumer.poll(
@@ -149,72 +142,40 @@ class KafkaReader:
                 self._note_gaps()
                 return
         for place, records in fetched.items():
-            queue = self._queues.get(place.partition)
-            if queue is None:  # not sought yet
-                continue
-            queue.extend(records_of(records, self._fetched[place.partition]))
-            self._fetched[place.partition] = records[-1].offset + 1
+            if place.partition in self._queues:
+                due = self._queues.next(place.partition)
+                self._queues.add(place.partition, records_of(records, due))
         self._note_passed()
 
     def _room(self) -> int:
         """How many records may come: a poll for fewer than one cannot be made."""
-        held = sum(len(record.value) for queue in self._queues.values() for record in queue)
-        return MAX_RECORDS if held < ENOUGH_BYTES else 1
+        return MAX_RECORDS if self._queues.bytes < ENOUGH_BYTES else 1
 
     def _note_passed(self) -> None:
         """What the client passed over at the end of a partition is in its queue, as nothing.
 
         Without it a partition whose last record is the mark of a transaction had no end.
         """
-        for partition in self._fetched.keys() - self._gaps.keys():
-            begin = self._fetched[partition]
+        for partition in set(self._queues) - self._gaps.keys():
+            begin = self._queues.next(partition)
             with answering(f"tell the position in {self._state.name}"):
                 end = self._consumer.position(self._place(partition))
             if end > begin:
                 passed = nothing(partition, begin=begin, end=end, now_ms=self._log.now_ms())
-                self._queues[partition].append(passed)
-                self._fetched[partition] = end
-
-    def _share(self, max_bytes: int) -> list[Record]:
-        """Up to `max_bytes` out of the queues, the one that was served longest ago first."""
-        ready = sorted((p for p, q in self._queues.items() if q), key=self._turn.__getitem__)
-        self._polls += 1
-        records: list[Record] = []
-        left = max_bytes
-        for place, partition in enumerate(ready):
-            share = left // (len(ready) - place)
-            taken = _taken(self._queues[partition], share, left if records else sys.maxsize)
-            if taken:
-                left -= sum(len(record.value) for record in taken)
-                records += taken
-                self._turn[partition] = self._polls
-        return records
+                self._queues.add(partition, [passed])
 
     def _note_gaps(self) -> None:
-        self._check_topic()
+        self._same.check()
         bounds = self._log.bounds(self._state.name)
-        for partition, wanted in self._fetched.items():
-            if wanted < bounds[partition].begin:
+        for partition in self._queues:
+            if self._queues.next(partition) < bounds[partition].begin:
                 self._note_gap(partition, bounds[partition].begin)
 
     def _note_gap(self, partition: int, begin: int) -> None:
         self._consumer.pause(self._place(partition))
         self._gaps[partition] = GapError(
-            self._state.name, partition, wanted=self._fetched[partition], begin=begin
+            self._state.name, partition, wanted=self._queues.next(partition), begin=begin
         )
-
-    def _check_topic(self) -> None:
-        """Raises ConflictError when the topic was dropped, whether or not it was made again."""
-        try:
-            now = self._log.state(self._state.name)
-        except InputError:
-            now = None
-        if now is None or now.topic_id != self._state.topic_id:
-            raise ConflictError(
-                f"topic {self._state.name!r} was dropped while it was read",
-                fix="open a reader on the topic that stands now",
-            )
-        self._sure_until = time.monotonic() + SAME_TOPIC_S
 
     def _tell(self) -> None:
         """What is counted is on its way to the group, once in a while; an answer is not waited for.
@@ -259,15 +220,3 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pyt
 
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         self._reader.taken(lost)
-
-
-def _taken(queue: deque[Record], share: int, room: int) -> list[Record]:
-    """The next records within `share`, or one alone within `room`."""
-    taken: list[Record] = []
-    size = 0
-    while queue:
-        size += len(queue[0].value)
-        if size > share and (taken or size > room):
-            break
-        taken.append(queue.popleft())
-    return taken

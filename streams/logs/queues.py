@@ -50,6 +50,9 @@ class Queues:
             self.bytes += len(record.value)
             self._next[partition] = record.offset + 1
 
+    def are_empty(self) -> bool:
+        return not any(self._queues.values())
+
     def is_empty(self, partition: int) -> bool:
         return not self._queues[partition]
 

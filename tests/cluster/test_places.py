@@ -25,7 +25,8 @@ PATIENCE_S = 60
 
 
 @pytest.fixture
-def settings(place, tmp_path):
+def settings(place, tmp_path, engine):
+    place.env["PENSTOCK_ENGINE"] = engine
     return Fleet(place.env, tmp_path / "log").settings
 
 
@@ -72,7 +73,7 @@ def copied(server, url: str):
 def test_a_store_put_back_to_an_older_copy_is_replayed_to_the_same_counts(
     settings, place, postgres_server
 ):
-    with opened(settings) as here:
+    with opened(settings, role="intake") as here:
         appended(here, 0, 400)
         counted_all(here)
         here.engine.dispose()
@@ -83,7 +84,7 @@ def test_a_store_put_back_to_an_older_copy_is_replayed_to_the_same_counts(
 
             place.env["PENSTOCK_DATABASE_URL"] = older
             back = Fleet(place.env, settings.data_dir / "log").settings
-            with opened(back) as restored:
+            with opened(back, role="intake") as restored:
                 assert counted_all(restored, owner="after") > 0
                 found = content(restored.engine)
 
@@ -91,7 +92,7 @@ def test_a_store_put_back_to_an_older_copy_is_replayed_to_the_same_counts(
 
 
 def test_records_that_retention_took_are_a_gap_that_is_noted_and_stepped_over(settings, topic):
-    with opened(settings) as here:
+    with opened(settings, role="intake") as here:
         appended(here, 0, 200)
         counted_all(here)
         appended(here, 200, 200)
@@ -110,7 +111,7 @@ def test_records_that_retention_took_are_a_gap_that_is_noted_and_stepped_over(se
 
 
 def test_a_topic_that_was_made_again_is_refused(settings, topic):
-    with opened(settings) as here:
+    with opened(settings, role="intake") as here:
         appended(here, 0, 50)
         counted_all(here)
         topic.drop(EVENTS.name)
