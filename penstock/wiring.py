@@ -11,6 +11,7 @@ from penstock.installation import Installation, opened, process_name
 from penstock.ops.presence import FORGET_MS, present
 from penstock.ops.vitals import Vitals, Watched
 from penstock.settings import Settings
+from rollout import routes
 from streams import deadletters, expiry, presence, registry
 from streams.db.clock import Clock
 from streams.db.engine import writing
@@ -69,6 +70,7 @@ def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
             Duty("relay", 0.1, lambda: relay.step() > 0),
             Duty("closer", 1.0, closer.step),
             Duty("tick", 1.0, lambda: _tick(here)),
+            Duty("routes", 60.0, lambda: _renew_routes(here)),
             Duty("ledger days", 600.0, lambda: _make_days(here)),
             Duty("ledger", 60.0, lambda: _expire_ledger(here)),
             Duty("dead letters", 60.0, lambda: _expire_letters(here)),
@@ -96,6 +98,12 @@ def _tick(here: Installation) -> None:
     if here.clock != Clock():
         with writing(here.engine) as connection:
             keep_tick(connection, here.now_ms())
+
+
+def _renew_routes(here: Installation) -> None:
+    """A route whose table nobody renews is back on the champion within the hour."""
+    with writing(here.engine) as connection:
+        routes.renew(connection, now_ms=here.clock.wall_ms())
 
 
 def _make_days(here: Installation) -> None:

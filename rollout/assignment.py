@@ -4,14 +4,15 @@ Published with vectors in `docs/vectors/assignment.json`; `docs/routes.md` says 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Self
+from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
 
 from rollout.lanes import stretches
 from streams.errors import InputError
 from streams.events import Name, Share
-from streams.hashing import assignment_point
+from streams.hashing import EPOCH_2020_DAYS, assignment_point
 
 CHAMPION = "champion"
 REQUEST = "request"
@@ -35,8 +36,8 @@ class RouteTable(Struct, frozen=True, kw_only=True):
     """Which version answers which unit at one decision point of a model.
 
     Args:
-        generation: higher after every restore from a backup; of two tables the one of the higher
-            (generation, version) is the newer.
+        generation: seconds UTC of the last restore from a backup, 0 before any; of two tables
+            the one of the higher (generation, version) is the newer.
         version: what events carry as `route_version`; each is published once.
         salt: of the rollout; a new rollout draws anew.
         unit: what is hashed: "request", or what `unit_id` names.
@@ -63,6 +64,10 @@ class RouteTable(Struct, frozen=True, kw_only=True):
     @property
     def rank(self) -> tuple[int, int]:
         return self.generation, self.version
+
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_DECODER = msgspec.json.Decoder(RouteTable)
 
 
 class Challenger(Struct, frozen=True, kw_only=True):
@@ -121,10 +126,25 @@ class Place(Struct, frozen=True):
             expires_at=expires_at,
         )
 
-    @classmethod
-    def first(cls, model: str, route: str, generation: int) -> Self:
-        """The place of a route that has no table yet."""
-        return cls(model, route, generation, 1)
+
+def first_version(generation: int) -> int:
+    """Where the route versions of a generation begin.
+
+    Versions that were published after the backup are unknown to whoever restores it, and events
+    carry them. So they go on at a number that time alone gives: 64 for each minute since 2020,
+    which no route used up before. Within 31 bits until 2083.
+    """
+    return max(1, (generation // 60 - EPOCH_2020_DAYS * 1440) * 64)
+
+
+def encoded(table: RouteTable) -> bytes:
+    """The JSON that SDKs read."""
+    return _ENCODER.encode(table)
+
+
+def decoded(body: bytes, *, expires_at: int) -> RouteTable:
+    """The table in `body`, with another expiry."""
+    return msgspec.structs.replace(_DECODER.decode(body), expires_at=expires_at)
 
 
 def in_scope(table: RouteTable, tags: Mapping[str, str]) -> bool:

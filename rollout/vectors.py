@@ -28,7 +28,7 @@ def _table(*shares: float, salt: str = "r-1", scope: Scope | None = None) -> Rou
         Challenger(version=f"{42 + k}", share=share, confirm=scope is not None)
         for k, share in enumerate(shares)
     ]
-    return Place.first("fraud-scorer", "checkout", 0).table(
+    return Place("fraud-scorer", "checkout", 0, 1).table(
         salt=salt, champion="41", challengers=challengers, unit="account_id", scope=scope,
         expires_at=1_800_000_000_000,
     )  # fmt: skip

@@ -1,5 +1,5 @@
-"""What belongs to this installation alone: its secret, its id, its domain clock's last tick, and
-when its ledger was last looked through for what is past.
+"""What belongs to this installation alone: its secret, its id, its domain clock's last tick, when
+its ledger was last looked through for what is past, and when it was last restored from a backup.
 """
 
 import os
@@ -13,6 +13,7 @@ from streams.errors import ConfigError
 from streams.tables import installation
 
 SECRET, ID, TICK, EXPIRY = "secret", "id", "tick", "expiry"  # names of rows
+GENERATION = "generation"
 
 
 class Expiry(msgspec.Struct, frozen=True):
@@ -56,6 +57,17 @@ def last_tick(connection: Connection) -> int | None:
 def keep_tick(connection: Connection, domain_ms: int) -> None:
     """The domain clock goes on from here after a restart."""
     _keep(connection, TICK, str(domain_ms).encode())
+
+
+def generation(connection: Connection) -> int:
+    """When this database was last restored from a backup, in seconds UTC; 0 if it never was."""
+    return int(_kept(connection, GENERATION) or 0)
+
+
+def begin_generation(connection: Connection, *, now_ms: int) -> None:
+    """What is published from now on is newer than all that was before, also what was lost."""
+    later = max(now_ms // 1000, generation(connection) + 1)
+    _keep(connection, GENERATION, str(later).encode())
 
 
 def last_expiry(connection: Connection) -> Expiry | None:

@@ -22,7 +22,7 @@ KNOW_SQL = {
     "streams/installation.py", "streams/keys.py", "streams/registry.py", "streams/versions.py",
     "streams/ledger.py", "streams/positions.py", "streams/counters.py", "streams/subscriptions.py",
     "streams/deadletters.py", "streams/outbox.py", "streams/plans.py", "streams/codes.py",
-    "streams/closer.py", "streams/expiry.py", "streams/presence.py",
+    "streams/closer.py", "streams/expiry.py", "streams/presence.py", "rollout/routes.py",
 }  # fmt: skip
 PASS_CONNECTIONS = {
     # They open transactions and hand the connection on; they hold no statement.

@@ -15,13 +15,14 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, event, inspect, text
 
+from rollout import tables as rollout_tables
 from streams import tables
 from streams.db import days, leases
 from streams.db.engine import connect, reading, writing
 from streams.errors import ConfigError
 
 VERSION_TABLE = "penstock_schema"
-DECLARED_IN = (tables, leases)
+DECLARED_IN = (tables, leases, rollout_tables)
 """The modules that put their tables on `streams.db.metadata.metadata`."""
 
 _FOLDER = Path(__file__).parent

@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from penstock import migrations
 from penstock.migrations import VERSION_TABLE, is_declared, revisions, status, upgrade
+from rollout import routes
 from streams import positions, presence
 from streams.db import days
 from streams.db.engine import reading, writing
@@ -210,3 +211,16 @@ def test_a_worker_of_the_release_before_goes_on_beside_the_table_of_processes(en
         assert presence.listed(connection) == []
         (holder,) = presence.holders(connection, **here)
     assert (holder.owner, holder.updated_ms) == ("old", 2)
+
+
+def test_a_release_before_ingests_beside_the_table_of_routes(engine, database_url):
+    with writing(engine) as connection:
+        command.upgrade(migrations._config(connection), "0003")
+        presence.forget(connection, before_ms=1)
+
+    upgrade(database_url)
+
+    assert differences(engine) == []
+    with reading(engine) as connection:
+        assert routes.newest(connection) == []
+        assert presence.listed(connection) == []

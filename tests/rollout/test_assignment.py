@@ -127,6 +127,4 @@ def test_two_arms_of_one_name_are_refused(versions):
     challengers = [Challenger(version=version, share=0.1) for version in versions]
 
     with pytest.raises(InputError, match="two arms would have one name: champion, "):
-        Place.first("m", "r", 0).table(
-            salt="s", champion="41", challengers=challengers, expires_at=0
-        )
+        Place("m", "r", 0, 1).table(salt="s", champion="41", challengers=challengers, expires_at=0)
