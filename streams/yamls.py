@@ -20,6 +20,7 @@ from streams.errors import InputError
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 24
+MAX_WORDS = 12  # that an error lists
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|(\[\.\.\.\])")
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -61,10 +62,13 @@ def line_of(path: Path, lines: Mapping[Path, int]) -> int | None:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """What to write instead of `word`: the nearest known word, else all of them."""
+    """What to write instead of `word`: the nearest known word, else those that there are."""
     words = sorted(known)
     near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(words) or 'none'}"
+    if near:
+        return f"did you mean {near[0]}?"
+    more = f" and {len(words) - MAX_WORDS} more" if len(words) > MAX_WORDS else ""
+    return f"known: {', '.join(words[:MAX_WORDS]) or 'none'}{more}"
 
 
 def parse(text: bytes, *, name: str = "file") -> tuple[Any, dict[Path, int]]:
