@@ -13,8 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.ops.health import Check
 from penstock.settings import Settings
-from penstock.web import health, ingest, metrics, pipe, problems
+from penstock.web import health, ingest, metrics, pipe, problems, routes
 from penstock.web.auth import Door
+from penstock.web.board import Board
 from penstock.web.regroup import Regrouper
 from penstock.web.watch import Watch
 from streams.errors import Error
@@ -61,6 +62,7 @@ def create_app(
         consumer=CONSUMER,
         record_bytes=lambda: regrouper.bytes / regrouper.records if regrouper.records else 0.0,
     )
+    board = Board(engine)
     intake = ingest.Ingest(
         settings=settings,
         keys=keys,
@@ -73,7 +75,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         watch.start()
+        board.start()
         yield
+        board.stop()
         watch.stop()
         intake.close()
         _save_use(keys)
@@ -88,9 +92,10 @@ def create_app(
     )
     problems.install(app)
     health.install(app, watch, checks)
-    metrics.install(app, figures, watch, regrouper)
+    metrics.install(app, figures, watch, regrouper, board)
     ingest.install(app, intake)
     pipe.install(app, keys, figures, watch)
+    routes.install(app, keys, board)
     _describe(app)
     app.add_middleware(Door, names=_names(settings))
     app.add_middleware(Rim)
@@ -147,7 +152,7 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schemas = described().setdefault("components", {}).setdefault("schemas", {})
-            schemas.update(ingest.schemas(), Problem=problems.SCHEMA)
+            schemas.update(ingest.schemas() | routes.schemas(), Problem=problems.SCHEMA)
         return described()
 
     app.openapi = openapi  # type: ignore[method-assign]

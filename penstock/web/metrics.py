@@ -4,6 +4,7 @@ Labels come from closed sets: codes and problems of ours, partitions, and declar
 a client can invent (an undeclared model, a field) never makes a series.
 """
 
+import time
 from collections.abc import Collection, Iterator, Mapping
 
 from fastapi import FastAPI, Response
@@ -12,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from penstock.web.board import Board
 from penstock.web.regroup import Regrouper
 from penstock.web.watch import Watch
 
@@ -76,9 +78,10 @@ class Metrics:
 class _Gauges(Collector):
     """How things stand at the time of the scrape."""
 
-    def __init__(self, watch: Watch, regrouper: Regrouper) -> None:
+    def __init__(self, watch: Watch, regrouper: Regrouper, board: Board) -> None:
         self._watch = watch
         self._regrouper = regrouper
+        self._board = board
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         seen = self._watch.seen
@@ -86,7 +89,10 @@ class _Gauges(Collector):
             ("penstock_ingest_waiting_bytes", "Bytes not yet durable", self._regrouper.waiting),
             ("penstock_log_bytes", "Size of the log's files", seen.log_bytes),
             ("penstock_log_disk_free_bytes", "Free on the log's disk", seen.free_bytes),
-        ):
+            ("penstock_route_polls_waiting", "Clients that wait for a table", self._board.waiting),
+            ("penstock_routes_expired", "Routes whose table nobody renewed",
+             self._board.expired(time.time_ns() // 1_000_000)),
+        ):  # fmt: skip
             if value is not None:
                 yield GaugeMetricFamily(name, text, value=float(value))
         lag = GaugeMetricFamily(
@@ -97,9 +103,11 @@ class _Gauges(Collector):
         yield lag
 
 
-def install(app: FastAPI, metrics: Metrics, watch: Watch, regrouper: Regrouper) -> None:
+def install(
+    app: FastAPI, metrics: Metrics, watch: Watch, regrouper: Regrouper, board: Board
+) -> None:
     """`GET /metrics` answers in Prometheus' text format."""
-    metrics.registry.register(_Gauges(watch, regrouper))
+    metrics.registry.register(_Gauges(watch, regrouper, board))
 
     @app.get("/metrics", include_in_schema=False)
     def scrape() -> Response:

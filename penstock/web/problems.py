@@ -47,6 +47,12 @@ KINDS: dict[str, Kind] = {
         "Content-Encoding says gzip, but the body is damaged, cut short, or not gzip at all.",
         "Compress the body again; send it without Content-Encoding if it is not compressed.",
     ),
+    "bad-parameter": Kind(
+        400,
+        "A parameter cannot be",
+        "A parameter of the query has a value that it does not take.",
+        "See /openapi.json for what each parameter takes.",
+    ),
     "key-required": Kind(
         401,
         "An API key is required",
@@ -64,8 +70,9 @@ KINDS: dict[str, Kind] = {
         403,
         "The key lacks the scope",
         "A key opens what its scopes name: events:write for predictions, feedback,"
-        " outcome-missing and assigned; labels:write for labels and outcome-missing.",
-        "Make a key with the scope that the detail names.",
+        " outcome-missing, assigned and route tables; labels:write for labels and"
+        " outcome-missing; rollouts:read for route tables.",
+        "Make a key with the scope or the model that the detail names.",
     ),
     "foreign-origin": Kind(
         403,
@@ -83,6 +90,13 @@ KINDS: dict[str, Kind] = {
     ),
     "not-found": Kind(
         404, "There is nothing here", "The path does not exist.", "See /openapi.json for all paths."
+    ),
+    "no-route": Kind(
+        404,
+        "No route table was published",
+        "No rollout has decided anything for this model and route, so the champion that the"
+        " service names answers every request.",
+        "Nothing, before the first rollout. Otherwise check the names of model and route.",
     ),
     "method-not-allowed": Kind(
         405,
@@ -154,6 +168,12 @@ KINDS: dict[str, Kind] = {
         "The log cannot be written",
         "The disk is slow, full or away, or the broker is. Nothing of this body was kept.",
         "Wait as long as Retry-After says and send the same body again.",
+    ),
+    "routes-unavailable": Kind(
+        503,
+        "The route tables are not known yet",
+        "This process started while its database was away.",
+        "Ask again: clients go on with the table they have, until it expires.",
     ),
     "stopping": Kind(
         503,

@@ -1,0 +1,140 @@
+"""The newest route tables in memory, and who waits for them to change.
+
+They are read twice a second by a thread of its own, so a slow database makes no request wait,
+and what was read last is served while it is away.
+"""
+
+import asyncio
+import logging
+import resource
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Engine
+
+from rollout import routes
+from rollout.assignment import RouteTable
+from streams.db.engine import reading
+from streams.errors import Error
+
+LOOK_S = 0.5
+MOST_WAITING = 5_000
+_AT_ONCE = 50  # polls that are answered in one turn of the loop when a table changes
+_BREATH_S = 0.005
+
+Key = tuple[str, str]  # model, route
+
+_log = logging.getLogger(__name__)
+
+
+def etag(table: RouteTable) -> str:
+    """Another one for another table, and for the same table when it is renewed."""
+    return f'"{table.generation}.{table.version}.{table.expires_at}"'
+
+
+class Board:
+    """Tables as of half a second ago. Methods but `look` are for the loop it was started on."""
+
+    def __init__(self, engine: Engine, *, most_waiting: int = MOST_WAITING) -> None:
+        self._engine = engine
+        self._tables: Mapping[Key, RouteTable] | None = None
+        self._fault = ""
+        self._waiting: dict[Key, set[asyncio.Future[None]]] = {}
+        self._releases: set[asyncio.Task[None]] = set()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="routes", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # A connection is a file: what is left of them belongs to ingest.
+        self._room = min(most_waiting, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+        self.waiting = 0
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the tables were read since this process started."""
+        return self._tables is not None
+
+    def table(self, key: Key) -> RouteTable | None:
+        """The newest table of a model's route."""
+        return (self._tables or {}).get(key)
+
+    def expired(self, now_ms: int) -> int:
+        """How many routes are back on their champion because nobody renewed their table."""
+        return sum(table.expires_at <= now_ms for table in (self._tables or {}).values())
+
+    async def changed(
+        self, key: Key, wait_s: float, gone: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """The table of `key` is another one, or `wait_s` has passed, or the client has `gone`.
+
+        At once when too many wait already: they come back by themselves.
+        """
+        if self.waiting >= self._room:
+            return
+        leaving = asyncio.create_task(gone())
+        change = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, set()).add(change)
+        self.waiting += 1
+        try:
+            both = {change, leaving}
+            await asyncio.wait(both, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            self.waiting -= 1
+            self._leave(key, change)
+
+    def look(self) -> None:
+        """The tables are as they stand now; those that stay the same wake nobody."""
+        try:
+            with reading(self._engine) as connection:
+                tables = {(table.model, table.route): table for table in routes.newest(connection)}
+        except Error as error:
+            if not self._fault:
+                _log.warning("the route tables cannot be read: %s", error.message)
+            self._fault = error.message
+            return
+        self._fault = ""
+        before, self._tables = self._tables or {}, tables
+        changed = [
+            key for key in tables.keys() | before.keys() if tables.get(key) != before.get(key)
+        ]
+        if changed and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake, changed)
+
+    def _leave(self, key: Key, change: asyncio.Future[None]) -> None:
+        waiting = self._waiting.get(key, set())
+        waiting.discard(change)
+        if not waiting:
+            self._waiting.pop(key, None)
+
+    def _wake(self, changed: Iterable[Key]) -> None:
+        due = [change for key in changed for change in self._waiting.pop(key, set())]
+        task = asyncio.get_running_loop().create_task(_release(due))
+        self._releases.add(task)
+        task.add_done_callback(self._releases.discard)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(LOOK_S):
+            try:
+                self.look()
+            except Exception:
+                _log.exception("looking at the route tables failed; trying again")
+
+
+async def _release(due: list[asyncio.Future[None]]) -> None:
+    """Some at a time: thousands of answers in one turn would hold up ingest."""
+    for start in range(0, len(due), _AT_ONCE):
+        for change in due[start : start + _AT_ONCE]:
+            if not change.done():
+                change.set_result(None)
+        await asyncio.sleep(_BREATH_S)

@@ -1,0 +1,120 @@
+"""`GET /v1/routes/{model}`: the newest route table, at once or as soon as it changes."""
+
+from functools import partial
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+
+from penstock.web import auth
+from penstock.web.board import Board, etag
+from penstock.web.problems import Problem
+from rollout.assignment import RouteTable, encoded
+from streams.keys import KeyRing, Principal
+
+PATH = "/v1/routes/{model:path}"
+LONGEST_WAIT_S = 30.0
+DEFAULT_ROUTE = "default"
+RETRY_AFTER_S = 2
+_NAME_LENGTH = 120
+
+
+def permit(principal: Principal, model: str) -> None:
+    """Raises Problem unless this key may know where requests of `model` go."""
+    if not (principal.may("events:write") or principal.may("rollouts:read")):
+        raise Problem("not-allowed", "the key has neither events:write nor rollouts:read")
+    if not principal.sees(model):
+        raise Problem("not-allowed", f"the key is not bound to model {model[:_NAME_LENGTH]!r}")
+
+
+def known(board: Board) -> None:
+    """Raises Problem while this process has never seen the route tables."""
+    if not board.is_known:
+        raise Problem("routes-unavailable", retry_after_s=RETRY_AFTER_S)
+
+
+def install(app: FastAPI, keys: KeyRing, board: Board) -> None:
+    """`GET /v1/routes/{model}` answers, and is described."""
+
+    @app.get(PATH, summary="Where requests go", tags=["routes"], openapi_extra=_described())
+    async def table(request: Request, model: str) -> Response:
+        permit(await auth.principal(request, keys), model)
+        key = model, _route(request)
+        wait_s = _wait_s(request)
+        known(board)
+        given = request.headers.get("if-none-match", "")
+        if wait_s and _is_held(board.table(key), given):
+            await board.changed(key, wait_s, partial(_gone, request))
+        found = board.table(key)
+        if found is None:
+            raise Problem("no-route", f"model {key[0][:80]!r} has no route {key[1]!r}")
+        headers = {"ETag": etag(found), "Cache-Control": "private, no-cache"}
+        if _is_held(found, given):
+            return Response(status_code=304, headers=headers)
+        return Response(encoded(found), headers=headers, media_type="application/json")
+
+
+def schemas() -> dict[str, Any]:
+    """The OpenAPI components that the description of this path refers to."""
+    _, components = msgspec.json.schema_components(
+        [RouteTable], ref_template="#/components/schemas/{name}"
+    )
+    return components
+
+
+async def _gone(request: Request) -> None:
+    """The client has ended its connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
+
+
+def _is_held(table: RouteTable | None, given: str) -> bool:
+    """Whether the client has this table: one that is not there is held by whoever has none."""
+    tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
+    if table is None:
+        return True
+    return etag(table) in tags or "*" in tags
+
+
+def _route(request: Request) -> str:
+    route = request.query_params.get("route", DEFAULT_ROUTE)
+    if not 1 <= len(route) <= _NAME_LENGTH:
+        raise Problem("bad-parameter", f"route has {len(route)} characters; 1 to 120 are a name")
+    return route
+
+
+def _wait_s(request: Request) -> float:
+    given = request.query_params.get("wait", "0")
+    try:
+        wait_s = float(given)
+    except ValueError:
+        wait_s = -1.0
+    if not 0 <= wait_s <= LONGEST_WAIT_S:
+        raise Problem(
+            "bad-parameter", f"wait is {given[:40]!r}; it is 0 to {LONGEST_WAIT_S:g} seconds"
+        )
+    return wait_s
+
+
+def _described() -> dict[str, Any]:
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    said = {400: "A parameter cannot be", 401: "Key missing or unknown", 403: "Not allowed",
+            404: "No table was published", 503: "Not now; Retry-After"}  # fmt: skip
+    found = {"application/json": {"schema": {"$ref": "#/components/schemas/RouteTable"}}}
+    return {
+        "parameters": [
+            {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}},
+            {"name": "route", "in": "query", "description": "the decision point",
+             "schema": {"type": "string", "default": DEFAULT_ROUTE}},
+            {"name": "wait", "in": "query",
+             "description": "seconds to wait for another table than that of If-None-Match",
+             "schema": {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT_S, "default": 0}},
+            {"name": "If-None-Match", "in": "header", "description": "the ETag of the last answer",
+             "schema": {"type": "string"}},
+        ],
+        "responses": {
+            "200": {"description": "The newest table", "content": found},
+            "304": {"description": "Still the table of If-None-Match"},
+            **{str(s): {"description": text, "content": problem} for s, text in said.items()},
+        },
+    }  # fmt: skip
