@@ -27,14 +27,22 @@ class ConfigError(Error):
 
 
 class InputError(Error, ValueError):
-    """The value `field` names breaks `rule`."""
+    """The value `field` names breaks `rule`; `line` is where it stands in a file that has lines."""
 
     def __init__(
-        self, message: str, *, field: str = "", rule: str = "", why: str = "", fix: str = ""
+        self,
+        message: str,
+        *,
+        field: str = "",
+        rule: str = "",
+        why: str = "",
+        fix: str = "",
+        line: int | None = None,
     ) -> None:
         super().__init__(message, why=why, fix=fix)
         self.field = field
         self.rule = rule
+        self.line = line
 
 
 class ConflictError(Error):

@@ -53,7 +53,9 @@ def refused(
     """What to raise when the value at `path` breaks `rule`."""
     field, line = spelled(path), line_of(path, lines)
     place = name if line is None else f"{name}, line {line}"
-    return InputError(f"{place}: {field or 'the whole'}: {rule}", field=field, rule=rule, fix=fix)
+    return InputError(
+        f"{place}: {field or 'the whole'}: {rule}", field=field, rule=rule, fix=fix, line=line
+    )
 
 
 def line_of(path: Path, lines: Mapping[Path, int]) -> int | None:
@@ -82,11 +84,13 @@ def parse(text: bytes, *, name: str = "file") -> tuple[Any, dict[Path, int]]:
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 at byte {error.start}", rule="encoding") from error
     except _Refused as error:
-        raise InputError(f"{name}, line {error.line}: {error.reason}", rule="yaml") from error
+        raise InputError(
+            f"{name}, line {error.line}: {error.reason}", rule="yaml", line=error.line
+        ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
-        raise InputError(f"{name}, line {line}: {error.problem}", rule="yaml") from error
+        raise InputError(f"{name}, line {line}: {error.problem}", rule="yaml", line=line) from error
     except yaml.YAMLError as error:
         raise InputError(f"{name}: {error}", rule="yaml") from error
     finally:
