@@ -322,4 +322,4 @@ def decoded(body: bytes) -> Rollout:
 def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(part) for key, part in value.items() if part is not None}
-    return [_without_none(part) for part in value] if isinstance(value, list) else value
+    return [_without_none(part) for part in value] if isinstance(value, list | tuple) else value

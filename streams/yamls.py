@@ -170,7 +170,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> None:
 
 
 def _not_finite(value: Any, path: Path) -> Iterator[Path]:
-    if isinstance(value, dict | list):
+    if isinstance(value, dict | list | tuple):
         parts = value.items() if isinstance(value, dict) else enumerate(value)
         for step, part in parts:
             yield from _not_finite(part, (*path, step))

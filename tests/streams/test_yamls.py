@@ -74,6 +74,11 @@ def test_what_makes_yaml_mean_more_than_it_says_is_refused_with_its_line(text, l
         ("model: m\ntask: regression\nclasses: spam", "classes", 3, "write a list: [spam]"),
         ("model: m\ntask: regression\ncosts: {false_alarm: inf, miss: 1}",
          "costs.false_alarm", 3, ""),
+        (
+            "model: m\ntask: regression\nslices:\n  - name: x\n    where:\n"
+            "      - {feature: f, from: inf}",
+            "slices[0].where[0].from", 6, "",
+        ),
     ],
 )  # fmt: skip
 def test_an_error_names_line_field_and_the_nearest_thing_that_is_valid(text, field, line, fix):
