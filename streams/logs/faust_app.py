@@ -150,8 +150,8 @@ class FaustApp:
             app = self._app = self._new_app(folder)
             asked = asyncio.ensure_future(self._asked.wait())
             try:
-                for step in (app.start(), app.wait_until_stopped()):
-                    done = asyncio.ensure_future(step)
+                for step in (app.start, app.wait_until_stopped):
+                    done = asyncio.ensure_future(step())
                     await asyncio.wait({done, asked}, return_when=asyncio.FIRST_COMPLETED)
                     if asked.done():
                         done.cancel()

@@ -15,7 +15,7 @@ from penstock import topics
 from penstock.direct import Direct
 from penstock.installation import opened, prepare
 from penstock.intake import pipeline
-from penstock.settings import Settings
+from penstock.settings import ENGINES, Settings
 from streams import deadletters, outbox, positions
 from streams.closer import Closer
 from streams.db.engine import reading
@@ -29,17 +29,19 @@ from tests.streams import spine
 
 pytestmark = pytest.mark.cluster
 PATIENCE_S = 60
+both_engines = pytest.mark.parametrize("settings", ENGINES, indirect=True)
 CODECS = (None, "gzip", "snappy", "lz4", "zstd")
 T0 = int(time.time() * 1000) - 30_000  # no later event waits for the log's clock
 
 
 @pytest.fixture
-def settings(kafka_server, topic_prefix, postgres_url, tmp_path):
+def settings(kafka_server, topic_prefix, postgres_url, tmp_path, request):
     settings = Settings(
         data_dir=tmp_path / "data",
         database_url=postgres_url,
         kafka_servers=kafka_server.address,
         kafka_prefix=topic_prefix,
+        engine=getattr(request, "param", ENGINES[0]),
     )
     topics.ensure(settings)
     prepare(settings)
@@ -182,7 +184,7 @@ def counts(engine):
 def counted_embedded(events, folder):
     settings = Settings(data_dir=folder)
     prepare(settings)
-    with opened(settings) as here:
+    with opened(settings, role="intake") as here:
         declare(here.engine, T0)
         assert Direct(here.log).take([json.dumps(one).encode() for one in events]) == []
         counted_all(here)
@@ -200,7 +202,7 @@ def test_any_form_codec_key_and_partitioner_counts_what_the_embedded_log_counts(
                 service.send(topic, value, key=key, headers=headers)
             service.flush()
 
-    with opened(settings) as here:
+    with opened(settings, role="intake") as here:
         declare(here.engine, T0)
         counted_all(here)
         found, sent_on = counts(here.engine)
@@ -214,6 +216,7 @@ def test_any_form_codec_key_and_partitioner_counts_what_the_embedded_log_counts(
     print(f"{len(events)} events, {sent_on} sent on to the partition of their request")
 
 
+@both_engines
 def test_what_is_no_event_is_a_dead_letter_and_stops_nothing(settings, topic):
     good = json.dumps(prediction(0)).encode()
     with producer(settings) as service:
@@ -224,7 +227,7 @@ def test_what_is_no_event_is_a_dead_letter_and_stops_nothing(settings, topic):
         service.send(topic, json.dumps(prediction(1)).encode(), partition=0)
         service.flush()
 
-    with opened(settings) as here:
+    with opened(settings, role="intake") as here:
         counted_all(here)
 
         assert answered(here) == 2
@@ -234,6 +237,7 @@ def test_what_is_no_event_is_a_dead_letter_and_stops_nothing(settings, topic):
         }  # fmt: skip
 
 
+@both_engines
 def test_of_transactions_what_was_committed_counts_and_their_marks_stop_nothing(settings, topic):
     with producer(settings, transactional_id=f"{topic}-t") as service:
         service.init_transactions()
@@ -246,10 +250,10 @@ def test_of_transactions_what_was_committed_counts_and_their_marks_stop_nothing(
                 service.send(topic, json.dumps(prediction(k)).encode(), partition=k % 2)
             service.flush()
             ends()
-            with opened(settings) as here:
+            with opened(settings, role="intake") as here:
                 if number % 2:  # a worker that begins in between, on a mark
                     counted_all(here)
-    with opened(settings) as here:
+    with opened(settings, role="intake") as here:
         counted_all(here)
         between = answered(here)
         with producer(settings) as plain:
@@ -272,7 +276,10 @@ def test_a_topic_that_loses_records_or_takes_its_senders_time_is_refused(
     with kafka_server.admin() as admin:
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {key: value})])
 
-    with opened(settings) as here, pytest.raises(ConfigError, match=f"{key}={value}"):
+    with (
+        opened(settings, role="intake") as here,
+        pytest.raises(ConfigError, match=f"{key}={value}"),
+    ):
         pipeline(here, owner="w")
     with pytest.raises(ConfigError, match=f"{key}={value}") as refused:
         topics.ensure(settings)
