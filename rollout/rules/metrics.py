@@ -151,11 +151,11 @@ def crashes(spec: Spec) -> Iterator[Fault]:
         place, margin = (*path, "crash"), metric.margin
         if stat_of(metric) not in (None, "rate") or metric.better == "higher":
             yield Fault(place, "counts bad events: it is for rates where lower is better")
-        if margin is None or metric.paired:
+        if metric.ceiling is not None or metric.paired:
             yield Fault(
                 place, "compares arms, so it needs a margin and unpaired answers", "leave it out"
             )
-        elif margin.relative is not None and metric.crash.ratio <= 1 + margin.relative:
+        elif margin and margin.relative is not None and metric.crash.ratio <= 1 + margin.relative:
             yield Fault(
                 (*place, "ratio"),
                 f"lies within the margin: {1 + margin.relative:g} times the champion's are allowed",
