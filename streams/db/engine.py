@@ -111,7 +111,7 @@ def _sqlite(url: URL, *, durable: bool, wait_s: float) -> Engine:
 
 def _postgresql(url: URL, *, wait_s: float, connections: int, name: str) -> Engine:
     try:
-        return create_engine(
+        engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
             connect_args=postgres.arguments(url.query, wait_s=wait_s, name=name),
             pool_pre_ping=True,
@@ -123,6 +123,8 @@ def _postgresql(url: URL, *, wait_s: float, connections: int, name: str) -> Engi
         raise ConfigError(
             "PostgreSQL's driver is not installed", fix="pip install 'penstock[postgres]'"
         ) from error
+    event.listen(engine, "connect", postgres.prepare)
+    return engine
 
 
 @contextmanager

@@ -4,6 +4,7 @@ psycopg is an optional extra, so it is imported when an error may be one of its 
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from streams.errors import ConflictError, Error, UnavailableError
 
@@ -48,6 +49,17 @@ def arguments(query: Mapping[str, object], *, wait_s: float, name: str) -> dict[
     }
     given: dict[str, object] = {key: v for key, v in defaults.items() if key not in query}
     return given | {"options": " ".join([own, *ours]).strip()}
+
+
+def prepare(driver: Any, _record: object) -> None:
+    """A new session copies bytes by the driver's compiled code.
+
+    Of all that can write a bytea the driver takes the one registered last, which is DB-API's, in
+    Python: a sixth of what COPY costs us.
+    """
+    from psycopg.adapt import PyFormat
+
+    driver.adapters.register_dumper(bytes, driver.adapters.get_dumper(bytes, PyFormat.BINARY))
 
 
 def ours(error: BaseException) -> Error | None:
