@@ -14,7 +14,7 @@ from streams.errors import InputError
 
 def register(here: Installation, path: Path, *, by: str) -> dict[str, Any]:
     """What stands after the declaration in `path` was registered."""
-    declaration = registry.read_declaration(_read(path), name=path.name)
+    declaration = registry.read_declaration(content(path), name=path.name)
     with writing(here.engine) as connection:
         revision = registry.register(connection, declaration, now_ms=here.now_ms(), by=by)
     return {
@@ -65,7 +65,8 @@ def add_version(
         )
 
 
-def _read(path: Path) -> bytes:
+def content(path: Path) -> bytes:
+    """What the file holds; raises InputError when it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -204,6 +204,8 @@ def _explained(
             f"{given!r} is not a word of this field",
             nearest(str(given), kinds.words(types)),
         )
+    elif said.startswith("Expected `bool") and isinstance(given, str):
+        rule, fix = f"{given!r} is not a word of this field", nearest(given, ("true", "false"))
     elif "matching regex" in said:
         rule = f"{given!r} is not written as this field wants it"
     elif said.startswith("Expected `array") and isinstance(given, str | int | float):

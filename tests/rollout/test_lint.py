@@ -34,6 +34,7 @@ SPELLING = [
     ([("stages.canary.canary.require", "errors")],
      "spec.stages[2].canary.require", "known: guardrails"),
     ([("stages.canary.canary.weights", 5)], "spec.stages[2].canary.weights", "write a list: [5]"),
+    ([("judge.selfCheck", "yes")], "spec.judge.selfCheck", "known: false, true"),
     ([("onDeadline", "rolback")], "spec.onDeadline", "did you mean rollback?"),
     ([("apiVersion", "penstock/v2")], "apiVersion", "did you mean penstock/v1?"),
     ([("judge.alpha", "inf")], "spec.judge.alpha", ""),
