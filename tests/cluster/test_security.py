@@ -1,5 +1,6 @@
 """Kafka by TLS and SCRAM: who is let in, and what the others are told."""
 
+import dataclasses
 import re
 import time
 from pathlib import Path
@@ -240,7 +241,7 @@ def theirs(secure_kafka, tmp_path_factory):
 
 
 def work(settings):
-    with opened(settings, role="worker") as here:
+    with opened(settings, role="intake") as here:
         worker = pipeline(here, owner="w")
         deadline = time.monotonic() + PATIENCE_S
         try:
@@ -326,6 +327,16 @@ def test_each_role_needs_the_rights_of_its_rows_and_no_others(theirs, granted, w
     for one in needed:
         granted([other for other in needed if other != one])
         assert refusal(ROLES[who], theirs), f"{who} does not need {one}"
+
+
+def test_faust_needs_the_same_rights(theirs, granted):
+    faust, needed = dataclasses.replace(theirs, engine="faust"), rights("penstock worker")
+    granted(needed)
+    work(faust)
+
+    for one in needed:
+        granted([other for other in needed if other != one])
+        assert refusal(work, faust), f"a worker with Faust does not need {one}"
 
 
 def test_every_row_of_the_table_is_tested():
