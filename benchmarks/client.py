@@ -41,6 +41,11 @@ class Remote(http.server.BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     mode = "ok"
 
+    def do_GET(self) -> None:
+        """No route table, as late as the poll may be held."""
+        time.sleep(25)
+        self.send_error(404)
+
     def do_POST(self) -> None:
         """One answer in the manner of the mode."""
         self.rfile.read(int(self.headers["Content-Length"]))

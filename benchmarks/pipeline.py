@@ -51,7 +51,7 @@ class Place:
         upgrade(url)
         self.engine = connect(url)
         with writing(self.engine) as connection:
-            installation.prepare(connection)
+            installation.prepare(connection, now_ms=0)
             plans.append(
                 connection, kind=plans.MODEL, id=MODEL, body=msgspec.json.encode(declaration()),
                 from_ms=0, now_ms=0, by="bench",

@@ -50,7 +50,7 @@ def prepare(settings: Settings) -> None:
     engine = connect(settings.database, durable=True)
     try:
         with writing(engine) as connection:
-            stored.prepare(connection)
+            stored.prepare(connection, now_ms=Clock().wall_ms())
             clock = restarted(settings.speed, stored.last_tick(connection))
     finally:
         engine.dispose()

@@ -36,8 +36,8 @@ class RouteTable(Struct, frozen=True, kw_only=True):
     """Which version answers which unit at one decision point of a model.
 
     Args:
-        generation: seconds UTC of the last restore from a backup, 0 before any; of two tables
-            the one of the higher (generation, version) is the newer.
+        generation: when the history of the database began, or was last restored from a backup;
+            of two tables the one of the higher (generation, version) is the newer.
         version: what events carry as `route_version`; each is published once.
         salt: of the rollout; a new rollout draws anew.
         unit: what is hashed: "request", or what `unit_id` names.
@@ -127,14 +127,14 @@ class Place(Struct, frozen=True):
         )
 
 
-def first_version(generation: int) -> int:
-    """Where the route versions of a generation begin.
+def first_version(restored_s: int) -> int:
+    """Where route versions begin after a restore at this time (seconds UTC); 1 before any.
 
     Versions that were published after the backup are unknown to whoever restores it, and events
     carry them. So they go on at a number that time alone gives: 64 for each minute since 2020,
     which no route used up before. Within 31 bits until 2083.
     """
-    return max(1, (generation // 60 - EPOCH_2020_DAYS * 1440) * 64)
+    return max(1, (restored_s // 60 - EPOCH_2020_DAYS * 1440) * 64)
 
 
 def encoded(table: RouteTable) -> bytes:

@@ -23,10 +23,10 @@ def upcoming(connection: Connection, model: str, route: str) -> Place:
     """Under which number the next table of this route is to be published."""
     last = _one(connection, model, route, route_table.c.replaced_by.is_(None))
     generation = installation.generation(connection)
-    version = first_version(generation)
+    version = first_version(generation.restored_s)
     if last is not None:
         version = max(version, last.version + 1)
-    return Place(model, route, generation, version)
+    return Place(model, route, generation.begun_s, version)
 
 
 def publish(connection: Connection, table: RouteTable) -> None:

@@ -1,5 +1,5 @@
 """What belongs to this installation alone: its secret, its id, its domain clock's last tick, when
-its ledger was last looked through for what is past, and when it was last restored from a backup.
+its ledger was last looked through for what is past, and which history the database holds.
 """
 
 import os
@@ -23,10 +23,22 @@ class Expiry(msgspec.Struct, frozen=True):
     before_ms: int
 
 
-def prepare(connection: Connection) -> None:
-    """The installation has a secret and an id; those it has stay."""
+class Generation(msgspec.Struct, frozen=True):
+    """When a history began, and when it was last restored from a backup: seconds UTC, 0 if never.
+
+    Clients outlive a database: that of the later history is right.
+    """
+
+    begun_s: int = 0
+    restored_s: int = 0
+
+
+def prepare(connection: Connection, *, now_ms: int) -> None:
+    """The installation has a secret, an id and a generation; those it has stay."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    for name, value in ((SECRET, os.urandom(32)), (ID, uuid.uuid4().hex.encode())):
+    begun = msgspec.json.encode(Generation(begun_s=now_ms // 1000))
+    fresh = {SECRET: os.urandom(32), ID: uuid.uuid4().hex.encode(), GENERATION: begun}
+    for name, value in fresh.items():
         row = {"name": name, "value": value}
         connection.execute(dialect.insert(installation).values(row).on_conflict_do_nothing())
 
@@ -59,15 +71,18 @@ def keep_tick(connection: Connection, domain_ms: int) -> None:
     _keep(connection, TICK, str(domain_ms).encode())
 
 
-def generation(connection: Connection) -> int:
-    """When this database was last restored from a backup, in seconds UTC; 0 if it never was."""
-    return int(_kept(connection, GENERATION) or 0)
+def generation(connection: Connection) -> Generation:
+    """Which history of this installation the database holds."""
+    found = _kept(connection, GENERATION)
+    return Generation() if found is None else msgspec.json.decode(found, type=Generation)
 
 
 def begin_generation(connection: Connection, *, now_ms: int) -> None:
-    """What is published from now on is newer than all that was before, also what was lost."""
-    later = max(now_ms // 1000, generation(connection) + 1)
-    _keep(connection, GENERATION, str(later).encode())
+    """The database was restored from a backup: what is published from now on is newer than all
+    that was before, also what was lost.
+    """
+    later_s = max(now_ms // 1000, generation(connection).begun_s + 1)
+    _keep(connection, GENERATION, msgspec.json.encode(Generation(later_s, later_s)))
 
 
 def last_expiry(connection: Connection) -> Expiry | None:

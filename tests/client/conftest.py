@@ -36,6 +36,10 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.path, dict(self.headers), body))
         self.server.answer(self, events)
 
+    def do_GET(self) -> None:
+        self.server.polls.append((self.path, dict(self.headers)))
+        self.server.route(self)
+
     def reply(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
         text = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
@@ -56,6 +60,8 @@ class Remote(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.answer: Answer = take
+        self.route: Callable[[Handler], None] = no_route
+        self.polls: list[tuple[str, dict[str, str]]] = []
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.taken: list[Event] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -85,6 +91,11 @@ def take(handler: Handler, events: list[Event]) -> None:
     """All of it is durably written."""
     handler.server.taken += events
     handler.reply(202, {"accepted": len(events), "duplicate": 0, "rejected": []})
+
+
+def no_route(handler: Handler) -> None:
+    """No route table was ever published."""
+    handler.reply(404, {"type": "/problems/no-route"})
 
 
 def status(code: int, **headers: str) -> Answer:

@@ -12,7 +12,7 @@ from rollout.assignment import Challenger, RouteTable, first_version
 from rollout.routes import RENEW_MS, VALID_MS, newest, publish, upcoming
 from streams.db.engine import reading, writing
 from streams.errors import ConflictError
-from streams.installation import begin_generation, generation
+from streams.installation import begin_generation, generation, prepare
 
 NOW_MS = 1_795_000_000_000
 
@@ -149,7 +149,17 @@ def test_a_generation_grows_even_where_the_clock_went_back(ready):
         begin_generation(connection, now_ms=NOW_MS)
         begin_generation(connection, now_ms=NOW_MS - 3_600_000)
 
-        assert generation(connection) == NOW_MS // 1000 + 1
+        assert generation(connection).begun_s == NOW_MS // 1000 + 1
+
+
+def test_a_new_database_outranks_the_one_that_was_there_before_it(ready):
+    with writing(ready) as connection:
+        prepare(connection, now_ms=NOW_MS)
+        first = made(connection)
+        prepare(connection, now_ms=NOW_MS + 5_000)
+        assert made(connection) == first, "a history begins once"
+
+    assert first.rank == (NOW_MS // 1000, 1)
 
 
 @given(st.integers(1_577_836_800, 3_500_000_000), st.integers(60, 10**9))

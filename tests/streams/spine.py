@@ -157,7 +157,7 @@ def prepare(
 ) -> None:
     """An installation with these declarations, each from its own time on, and these epochs."""
     with writing(engine) as connection:
-        installation.prepare(connection)
+        installation.prepare(connection, now_ms=0)
         for declaration, from_ms in revisions:
             registry.register(
                 connection, declaration, now_ms=from_ms - registry.NOTICE_MS, by="test"

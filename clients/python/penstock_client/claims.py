@@ -37,6 +37,11 @@ def prepare(folder: Path) -> None:
     if fcntl is None:
         raise OSError("this platform has no file locks")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check(folder)
+
+
+def check(folder: Path) -> None:
+    """Nobody else can have written what is in the folder, or OSError says why not."""
     found = folder.stat()
     if found.st_uid != os.geteuid():
         raise PermissionError(f"{folder} belongs to another user")

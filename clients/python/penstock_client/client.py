@@ -7,15 +7,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from . import claims, events
 from .counts import Key, Tally
 from .events import Assignment, Number
+from .http_server import HttpServer
 from .http_transport import HttpTransport
 from .ids import minute_of
 from .kafka_transport import SCHEME, KafkaTransport
 from .limits import Limits
 from .predicting import Predicting
+from .route_cache import RouteCache
+from .routes import Routes
 from .running import Running
+from .stats import Stats
 from .transport import Transport
 
 _NOTHING = events.Output()
@@ -31,8 +37,10 @@ class Client(Running):
         champion: the version that answers when nothing else is decided.
         key: an API key that may write events; none is needed on loopback, Kafka knows none.
         route: the decision point of the model in this service.
-        state_dir: where counts outlive a crash; default `PENSTOCK_CLIENT_DIR`, else shared
-            memory or the temporary folder.
+        routes_url: the server that says which version answers, if it is not at `url`; events that
+            go to Kafka need it to take part in a rollout.
+        state_dir: where counts and the route table outlive a crash; default
+            `PENSTOCK_CLIENT_DIR`, else shared memory or the temporary folder.
         spool_dir: where events wait while the server is away; none keeps them in memory.
         ca_file: certificates to trust instead of the system's.
         security: how Kafka lets us in: `security_protocol`, `ssl_*` and `sasl_*` of kafka-python.
@@ -51,6 +59,7 @@ class Client(Running):
         champion: str | None = None,
         key: str | None = None,
         route: str = "default",
+        routes_url: str | None = None,
         state_dir: str | os.PathLike[str] | None = None,
         spool_dir: str | os.PathLike[str] | None = None,
         ca_file: str | None = None,
@@ -60,26 +69,35 @@ class Client(Running):
         url = url.rstrip("/")
         limits = limits or Limits()
         folder = state_dir or os.environ.get("PENSTOCK_CLIENT_DIR") or claims.default_folder()
-        super().__init__(
-            claims.scope_of(url, model),
-            partial(_way(url, key, ca_file, security), timeout_s=limits.timeout_s),
-            folder=Path(folder),
-            spool_folder=None if spool_dir is None else Path(spool_dir),
-            limits=limits,
-        )
         self._model = model
         self._champion = champion
         self._route = route
         self._pinned = os.environ.get("PENSTOCK_PIN") or None
+        self._routes_server = None
+        if routes_url is not None or not url.startswith(SCHEME):
+            self._routes_server = HttpServer(routes_url or url, key=key, ca_file=ca_file)
+        super().__init__(
+            claims.scope_of(url, model),
+            partial(
+                _way(url, key, ca_file, security, asks_server=routes_url is not None),
+                timeout_s=limits.timeout_s,
+            ),
+            folder=Path(folder),
+            spool_folder=None if spool_dir is None else Path(spool_dir),
+            limits=limits,
+        )
+        self._routes.remember()
 
     def assign(
         self,
         unit_id: str | None = None,
-        *,
         tags: Mapping[str, str] | None = None,
+        *,
         champion: str | None = None,
     ) -> Assignment:
         """The version that answers this request, counted before the model runs.
+
+        `PENSTOCK_PIN` decides, else the route table while it is valid, else the champion.
 
         Args:
             unit_id: what is randomised and analysed, such as an account; none: this request.
@@ -93,14 +111,21 @@ class Client(Running):
             unit_id = None if unit_id is None else str(unit_id)
             pairs = tuple(tags.items()) if tags else ()
             prediction_id = self._ids.new(unit_id)
+            decided = None if self._pinned else self._routes.decide(unit_id, prediction_id, pairs)
         except Exception as error:  # a unit that is no text, tags that are no mapping
             self._invalid(error)
-            unit_id, pairs, prediction_id = None, (), self._ids.new()
+            unit_id, pairs, prediction_id, decided = None, (), self._ids.new(), None
+        arm, route_version, confirm = "champion", None, False
+        if decided is not None:
+            route_version, given = decided
+            version, arm, confirm = given.version, given.arm, given.confirm
         assignment = Assignment(
             prediction_id=prediction_id,
             version=version or "unknown",
-            arm="champion",
+            arm=arm,
             route=self._route,
+            route_version=route_version,
+            confirm=confirm,
             unit_id=unit_id,
             tags=pairs,
         )
@@ -317,6 +342,34 @@ class Client(Running):
         except Exception as raised:
             self._invalid(raised)
 
+    def stats(self) -> Stats:
+        """What became of the events so far, and which route table decides."""
+        table = None if self._pinned else self._routes.table
+        decides = None if table is None else table.version
+        return msgspec.structs.replace(super().stats(), route_version=decides)
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """As `Running.close`; no route table is asked for any more."""
+        self._routes.close()
+        super().close(timeout_s)
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._routes = Routes(
+            self._routes_server,
+            RouteCache(self._folder, self._scope, self._route),
+            model=self._model,
+            route=self._route,
+            limits=self._limits,
+            notices=self._notices,
+        )
+
+    def _begin_in_child(self) -> None:
+        parents = self._routes
+        super()._begin_in_child()
+        self._routes.remember(parents)
+        parents.abandon()
+
     def _tally(self, given: Assignment, *, now_ms: int) -> Tally | None:
         minute_ms = minute_of(given.prediction_id, now_ms=now_ms)
         return self._counts.tally(
@@ -325,14 +378,19 @@ class Client(Running):
 
 
 def _way(
-    url: str, key: str | None, ca_file: str | None, security: Mapping[str, Any] | None
+    url: str,
+    key: str | None,
+    ca_file: str | None,
+    security: Mapping[str, Any] | None,
+    *,
+    asks_server: bool,
 ) -> Callable[..., Transport]:
     """How the server at `url` is reached."""
     if not url.startswith(SCHEME):
         if security is not None:
             raise ValueError(f"security is for {SCHEME} URLs; over HTTP a key says who we are")
         return partial(HttpTransport, url, key=key, ca_file=ca_file)
-    if key is not None:
+    if key is not None and not asks_server:
         raise ValueError("Kafka knows no API keys: who we are goes into security")
     trusted = {} if ca_file is None else {"ssl_cafile": ca_file}
     return partial(KafkaTransport, url, security=trusted | dict(security or {}))

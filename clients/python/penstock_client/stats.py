@@ -26,6 +26,7 @@ class Stats(msgspec.Struct, frozen=True):
     kept_share: float  # the share of units that is kept now; 1 unless the buffer is full
     counts_lasting: bool  # the counts of this process would outlive its crash
     last_fault: str | None  # the last thing that went wrong, for people
+    route_version: int | None = None  # of the table that decides; none: the service's champion
 
 
 class Tolls:
