@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.ops.health import Check
 from penstock.settings import Settings
-from penstock.web import health, ingest, metrics, pipe, problems, routes
+from penstock.web import health, ingest, metrics, ofrep, pipe, problems, routes
 from penstock.web.auth import Door
 from penstock.web.board import Board
 from penstock.web.regroup import Regrouper
@@ -96,6 +96,7 @@ def create_app(
     ingest.install(app, intake)
     pipe.install(app, keys, figures, watch)
     routes.install(app, keys, board)
+    ofrep.install(app, keys, board)
     _describe(app)
     app.add_middleware(Door, names=_names(settings))
     app.add_middleware(Rim)
@@ -152,7 +153,9 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schemas = described().setdefault("components", {}).setdefault("schemas", {})
-            schemas.update(ingest.schemas() | routes.schemas(), Problem=problems.SCHEMA)
+            for part in (ingest, routes, ofrep):
+                schemas.update(part.schemas())
+            schemas["Problem"] = problems.SCHEMA
         return described()
 
     app.openapi = openapi  # type: ignore[method-assign]

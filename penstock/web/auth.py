@@ -21,7 +21,7 @@ from streams.keys import REREAD_MS, KeyRing, Principal
 
 LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 PROBES = frozenset(("/healthz", "/readyz"))
-API = "/v1/"
+API = ("/v1/", "/ofrep/v1/")
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 EVERY_HOST = "*"
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")

@@ -53,6 +53,12 @@ KINDS: dict[str, Kind] = {
         "A parameter of the query has a value that it does not take.",
         "See /openapi.json for what each parameter takes.",
     ),
+    "bad-context": Kind(
+        400,
+        "The evaluation context cannot be used",
+        "A flag is drawn for a unit: the context needs its targetingKey, a text.",
+        'Send {"context": {"targetingKey": "account-17", "region": "EU"}}; tags are texts.',
+    ),
     "key-required": Kind(
         401,
         "An API key is required",
@@ -214,12 +220,14 @@ class Problem(Exception):
         errors: Sequence[Mapping[str, Any]] = (),
         retry_after_s: int | None = None,
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{slug}: {detail}")
         self.slug = slug
         self.kind = KINDS[slug]
         self.detail = detail or self.kind.cause
         self.errors = errors
+        self.members = members or {}  # of other protocols that the same answer has to satisfy
         self.headers = dict(headers or {})
         if retry_after_s is not None:
             self.headers["Retry-After"] = str(retry_after_s)
@@ -241,6 +249,7 @@ def respond(problem: Problem, path: str, trace: str) -> Response:
         "instance": path[:200],
         "fix": kind.fix,
         "trace_id": trace,
+        **problem.members,
     }
     if problem.errors:
         body["errors"] = list(problem.errors)
