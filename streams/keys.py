@@ -5,9 +5,9 @@ SHA-256, so a copy of the database opens nothing. Up to two live keys share a na
 a service rotates without a gap.
 
     scope             opens
-    events:write      predictions, feedback, outcome-missing and assigned counts
+    events:write      predictions, feedback, outcome-missing, assigned counts; route tables
     labels:write      labels and outcome-missing
-    rollouts:read     rollouts, their numbers and decisions
+    rollouts:read     rollouts, their numbers, decisions and route tables
     rollouts:decide   promote, pause and roll back
     datasets:read     datasets and their files
     admin             everything

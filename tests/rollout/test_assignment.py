@@ -73,6 +73,16 @@ def test_a_table_means_the_same_after_its_way_over_the_wire(shares, unit, tags, 
     assert independent(msgspec.json.decode(wire), unit, tags) == arm_of(made, unit, tags).arm
 
 
+def test_the_table_in_the_documentation_is_one():
+    page = (FILE.parents[1] / "routes.md").read_text()
+    example = page.split("```json")[1].split("```")[0]
+
+    shown = msgspec.json.decode(example, type=RouteTable)
+
+    assert msgspec.json.decode(example).keys() == set(RouteTable.__struct_fields__)
+    assert arm_of(shown, "account-17", {}).arm == "champion"
+
+
 def test_outside_of_the_scope_the_champion_answers():
     everybody = table(1.0, scope={"region": ("EU", "CH"), "tier": ("gold",)})
 
