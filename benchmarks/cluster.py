@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 
 from benchmarks.figures import Figure, tell
 from benchmarks.pipeline import Place
@@ -39,6 +39,7 @@ from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_cluster import Cluster
 from streams.pipe import Pipe
 from streams.pipeline import Pipeline
+from streams.tables import position
 from streams.topics import TOPICS
 from tests.contracts import postgres
 
@@ -78,7 +79,8 @@ class OnKafka(Place):
     def playing(self, name: str, engine: str = ENGINES[0]) -> Iterator["subprocess.Popen[bytes]"]:
         """A worker as a process of its own."""
         command = [sys.executable, "-m", "penstock.cli.main", "worker", "--engine", engine]
-        environ = os.environ | self.environ | {"PENSTOCK_WORKER": name}
+        own = {"PENSTOCK_WORKER": name, "PENSTOCK_LOG_LEVEL": "warning"}
+        environ = os.environ | self.environ | own
         process = subprocess.Popen(command, env=environ)
         try:
             yield process
@@ -129,6 +131,13 @@ def counted(engine: Engine) -> int:
         return positions.counted(connection, consumer="intake", topic="events")[0]
 
 
+def owners(engine: Engine) -> int:
+    """How many workers have claimed partitions."""
+    with reading(engine) as connection:
+        distinct = select(func.count(position.c.owner.distinct()))
+        return int(connection.execute(distinct.where(position.c.consumer == "intake")).scalar_one())
+
+
 def _beyond(engine: Engine, before: int) -> bool:
     return counted(engine) > before
 
@@ -144,11 +153,11 @@ def until(reached: Callable[[], bool]) -> float:
 
 
 def by_processes(place: OnKafka, events: int, names: Sequence[str]) -> float:
-    """Events per second of workers that are processes of their own."""
+    """Events per second of workers that are processes of their own, once all of them count."""
     with ExitStack() as workers:
         for name in names:
             workers.enter_context(place.playing(name))
-        started = until(partial(_beyond, place.engine, 0))
+        started = until(lambda: owners(place.engine) == len(names))
         first = counted(place.engine)
         ended = until(partial(_beyond, place.engine, events - 1))
     return (events - first) / (ended - started)
