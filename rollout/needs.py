@@ -106,10 +106,11 @@ def _difference(_: Spec, metric: Metric) -> _Guess | None:
 
 def _quantile(_: Spec, metric: Metric) -> _Guess | None:
     stat = stat_of(metric)
-    if stat not in QUANTILES or metric.margin is None or metric.margin.relative is None:
+    relative = None if metric.margin is None else metric.margin.relative
+    if stat is None or stat not in QUANTILES or relative is None:
         return None
     q = QUANTILES[stat]
-    beyond = 1 - float(ndtr(ndtri(q) + math.log1p(metric.margin.relative) / SIGMA))
+    beyond = 1 - float(ndtr(ndtri(q) + math.log1p(relative) / SIGMA))
     return _Guess(1 - q - beyond, _sd(1 - q), f"latencies are lognormal with sigma {SIGMA:g}")
 
 
@@ -168,7 +169,9 @@ def _disagreement(spec: Spec) -> float:
 def _ceiling_share(metric: Metric) -> float:
     """The share that a ceiling limits: itself for a rate, 1 - q above it for a quantile."""
     stat = stat_of(metric)
-    return 1 - QUANTILES[stat] if stat in QUANTILES else metric.ceiling or 0.0
+    if stat is not None and stat in QUANTILES:
+        return 1 - QUANTILES[stat]
+    return metric.ceiling or 0.0
 
 
 def _sd(rate: float) -> float:

@@ -1,7 +1,6 @@
 """What guardrails and required metrics can contradict: they must be able to prove what is asked."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -88,35 +87,53 @@ def _instead(metric: Metric) -> str:
 
 def gates(spec: Spec, sound: Sound) -> Iterator[Fault]:
     """What holds a stage must be able to let it go on: exactly, in this stage, and in time."""
+    standing: set[str] = set()
     for path, kind, stage in placed(spec):
-        wanted = [sound[name] for name in required(spec, kind, stage) if name in sound]
+        names = required(spec, kind, stage)
+        wanted = [sound[name] for name in names if name in sound]
         place = (*path, "goal" if kind == "ab" else "require")
-        if wanted and not any(guardrail_of(spec, m).gates for m in wanted):
+        is_whole = len(wanted) == len(names) > 0
+        if is_whole and not any(guardrail_of(spec, m).gates for m in wanted):
             forms = " and ".join(sorted({form_of(m).value for m in wanted}))
             yield Fault(
                 place, f"{forms} may not be the only gate: nothing here is proven exactly",
                 "require a metric with a margin too",
             )  # fmt: skip
         for metric in wanted:
-            yield from _gate(place, kind, stage, metric)
+            if kind == "shadow":
+                yield from _in_shadow(place, metric)
+            if metric.name not in standing:
+                yield from _in_time(place, stage.deadline, metric)
+        # Pairs go on through all stages, so what shadow has proven stands when canary begins.
+        standing |= {m.name for m in wanted if m.paired}
 
 
-def _gate(place: Path, kind: str, stage: Any, metric: Metric) -> Iterator[Fault]:
+def _in_shadow(place: Path, metric: Metric) -> Iterator[Fault]:
     alone = metric.source in ("label", "audit") and not metric.paired
-    if kind == "shadow" and (alone or metric.source == "feedback"):
+    if alone or metric.source == "feedback":
         yield Fault(
             place, f"{metric.name!r} compares two groups of units, and in shadow there is one",
             "paired: true, or require it in canary" if alone else "require it in canary or ab",
         )  # fmt: skip
-    if kind == "shadow" and loss_of(metric) == "missing":
+    if loss_of(metric) == "missing":
         yield Fault(place, "'missing' counts assigned requests, and shadow assigns none", "errors")
-    wait = ms(metric.exposure) + ms(metric.matures)
-    if wait >= ms(stage.deadline):
-        waits = " + ".join(t for t in (metric.exposure, metric.matures) if t)
+
+
+def _in_time(place: Path, deadline: str, metric: Metric) -> Iterator[Fault]:
+    if _wait_ms(metric) >= ms(deadline):
         yield Fault(
-            place, f"{metric.name!r} is known after {waits}, and the deadline is {stage.deadline}",
-            f"a deadline well above {waits}, or require it in a later stage",
+            place, f"{metric.name!r} is known after {_wait(metric)}, the deadline is {deadline}",
+            f"a deadline well above {_wait(metric)}, or require it in a later stage",
         )  # fmt: skip
+
+
+def _wait_ms(metric: Metric) -> int:
+    """From a unit's enrolment until its value is known."""
+    return ms(metric.exposure) + ms(metric.matures)
+
+
+def _wait(metric: Metric) -> str:
+    return " + ".join(text for text in (metric.exposure, metric.matures) if text)
 
 
 def ends(spec: Spec, sound: Sound) -> Iterator[Fault]:
@@ -125,13 +142,12 @@ def ends(spec: Spec, sound: Sound) -> Iterator[Fault]:
         if kind != "full":
             continue
         late = [m for m in map(sound.get, spec.guardrails) if m is not None]
-        slowest = max(late, key=lambda m: ms(m.exposure) + ms(m.matures), default=None)
-        if slowest and ms(stage.probation) < ms(slowest.exposure) + ms(slowest.matures):
+        slowest = max(late, key=_wait_ms, default=None)
+        if slowest and ms(stage.probation) < _wait_ms(slowest):
             yield warning(
-                (*path, "probation"),
-                f"ends before {slowest.name!r} of the last units is known ({slowest.matures})",
-                f"at least {slowest.matures}",
-            )
+                (*path, "probation"), f"ends before {slowest.name!r} of the last units is known",
+                f"at least {_wait(slowest)}",
+            )  # fmt: skip
         if not stage.keep_warm:
             yield warning(
                 (*path, "keepWarm"), "a rollback in probation waits until the champion has started"
@@ -172,19 +188,22 @@ def costs(spec: Spec, sound: Sound) -> Iterator[Fault]:
 
 
 def _late_labels(spec: Spec, metric: Metric, place: Path, labels: int) -> Iterator[Fault]:
-    """`labels` in a stage's time are more than auditors are given to do."""
-    if spec.audits is None or spec.audits.daily_budget is None:
+    """`labels` in the time of the stage that wants them first are more than people are to give."""
+    asking = [
+        (kind, ms(stage.deadline))
+        for _, kind, stage in placed(spec)
+        if metric.name in required(spec, kind, stage)
+    ]
+    if spec.audits is None or spec.audits.daily_budget is None or not asking:
         return
-    for _, kind, stage in placed(spec):
-        days = ms(getattr(stage, "deadline", None)) / DAY_MS
-        most = spec.audits.daily_budget * days
-        if metric.name in required(spec, kind, stage) and labels > most:
-            yield warning(
-                place, f"about {labels:,} labels, and {kind} has time for {most:,.0f}:"
-                f" {spec.audits.daily_budget} a day until its deadline",
-                "a wider margin, a larger dailyBudget or a later deadline",
-            )  # fmt: skip
-            return
+    kind, deadline_ms = asking[0]
+    most = spec.audits.daily_budget * deadline_ms / DAY_MS
+    if labels > most:
+        yield warning(
+            place, f"about {labels:,} labels, and {kind} has time for {most:,.0f}:"
+            f" {spec.audits.daily_budget} a day until its deadline",
+            "a wider margin, a larger dailyBudget or a later deadline",
+        )  # fmt: skip
 
 
 RULES: tuple[Callable[[Spec, Sound], Iterator[Fault]], ...] = (

@@ -150,6 +150,8 @@ GATES = [
     ([("metrics.errors.of", "missing"), ("stages.shadow.shadow.require", ["errors"])],
      "spec.stages[0].shadow.require", "shadow assigns none"),
     ([("stages.ab.ab.deadline", "14d")], "spec.stages[4].ab.goal", "known after 14d"),
+    ([("stages.canary.canary.deadline", "2d"), ("stages.shadow.shadow.require", ["latency"])],
+     "spec.stages[2].canary.require", "'defects' is known after 3d"),
     ([("harmBudget.metric", "errors")], "spec.harmBudget.metric", "extra bad outcomes"),
 ]  # fmt: skip
 
@@ -237,6 +239,18 @@ def test_several_mistakes_are_told_at_once():
         "spec.metrics[0]", "spec.stages[4].ab.weight", "spec.freeze[0].zone", "spec.guardrails[0]",
         "spec.metrics[1].crash",  # whose guardrail is misspelt
     }  # fmt: skip
+
+
+def test_what_shadow_has_proven_on_pairs_stands_in_canary():
+    assert linted(("stages.canary.canary.deadline", "2d")).findings == ()
+
+
+def test_one_mistake_in_a_metric_is_told_once():
+    report = linted(
+        ("metrics.latency.margin", GONE), ("stages.shadow.shadow.require", ["latency", "defects"])
+    )
+
+    assert [f.field for f in report.findings] == ["spec.metrics[0]"]
 
 
 def test_a_model_that_nobody_declared_is_never_judged():
