@@ -28,9 +28,10 @@ from benchmarks.cluster import ROUNDS, Machine, OnKafka, machine, rates, recover
 from benchmarks.figures import Figure, tell
 from benchmarks.traffic import PARTITIONS
 from penstock.settings import ENGINES
-from streams.logs.faust_app import SETTINGS, TAKE, WITHIN_S
+from streams.logs.faust_driver import SETTINGS
 
 IN_ENVELOPE = 100
+RAW = 4  # times as many events where they are only taken out
 IDLE_S = 30.0
 SETTLED_S = 10.0  # until a worker that was started has joined and claimed
 
@@ -76,7 +77,7 @@ def by_confluent_kafka(servers: str, topic: str, meter: Meter) -> None:
     settings = {"bootstrap.servers": servers, "group.id": "raw", "enable.auto.commit": False}
     consumer = confluent_kafka.Consumer(settings)
     consumer.assign([confluent_kafka.TopicPartition(topic, p, offset=0) for p in range(PARTITIONS)])
-    while meter.add(len(consumer.consume(500, 0.5))):
+    while meter.add(len(consumer.consume(500, 0.05))):
         pass
     consumer.close()
 
@@ -102,8 +103,8 @@ def by_faust(servers: str, topic: str, meter: Meter) -> None:
 
         @app.agent(app.topic(topic, value_type=bytes, value_serializer="raw", acks=False))
         async def take(stream: Any) -> None:
-            async for events in stream.noack_take(TAKE, within=WITHIN_S):
-                if not meter.add(len(events)):
+            async for _event in stream.events():
+                if not meter.add(1):
                     done.set()
 
         await app.start()
@@ -132,7 +133,7 @@ def raw(place: OnKafka, name: str) -> tuple[float, float]:
 
 def of_clients(here: Machine, events: int) -> Iterator[Figure]:
     with here.placed(6) as place:
-        place.fill(events)
+        place.fill(RAW * events)
         for name in CLIENTS:
             wall, cpu = zip(*(raw(place, name) for _ in range(ROUNDS)), strict=True)
             yield Figure(f"engines.raw.{name}", statistics.median(wall), "events/s", "shown", "-")

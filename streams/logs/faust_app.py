@@ -5,55 +5,32 @@ the database's, and what the app cannot survive ends it, to be started anew.
 """
 
 import asyncio
-import logging
-import ssl
 import tempfile
 import threading
 from collections.abc import Coroutine, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import faust
 from aiokafka import errors as kafka_errors
-from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT
-from faust.types.auth import CredentialsT
 
 from streams import cloudevents
 from streams.errors import ConfigError, Error, UnavailableError
 from streams.logs.base import Record
+from streams.logs.faust_driver import new_app
 from streams.logs.kafka_cluster import Cluster
 
-TAKE, WITHIN_S = 50, 0.03  # envelopes of one hand-over, and how long it may wait for them
 HANDED_BYTES = 8 << 20  # handed over and not yet taken, before the app waits
 ANSWER_S = 10.0  # how long a seek may last
 STOP_S = 1.0  # how long the app may take to end
-FETCH_WAIT_MS = 500  # how long brokers hold a fetch that finds nothing; a seek waits for it
-SETTINGS: Mapping[str, Any] = {
-    "autodiscover": False,
-    "web_enabled": False,
-    "topic_disable_leader": True,
-    "topic_allow_declare": False,
-    "store": "memory://",
-    "table_standby_replicas": 0,
-    "stream_wait_empty": False,
-    "stream_buffer_maxsize": 256,  # envelopes, which are large
-    "consumer_auto_offset_reset": "earliest",  # a jump shows in the offsets, and is looked into
-    "consumer_max_fetch_size": 4 << 20,
-    "broker_max_poll_records": 500,
-    "broker_session_timeout": 10.0,
-    "broker_heartbeat_interval": 3.0,
-}
 REFUSED = (
     kafka_errors.AuthenticationFailedError,
     kafka_errors.GroupAuthorizationFailedError,
     kafka_errors.TopicAuthorizationFailedError,
     kafka_errors.UnsupportedSaslMechanismError,
 )
-
-# They tell each trouble several times, with tracebacks; `FaustApp.failure` tells the one that ends.
-for _name in ("faust", "mode", "aiokafka", __name__):
-    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 
 class Assignment(NamedTuple):
@@ -108,19 +85,22 @@ class FaustApp:
     def seek(self, places: Mapping[int, int]) -> None:
         """The app fetches from these offsets on; what it fetched before may still be handed over.
 
-        Void if the partitions are taken away meanwhile. Raises UnavailableError without an answer.
+        Void if the partitions are taken away meanwhile. Raises UnavailableError when Faust does
+        not do it, or has ended.
         """
         try:
             with suppress(kafka_errors.IllegalStateError):
                 self._submit(self._seek(places)).result(ANSWER_S)
-        except TimeoutError as error:
-            raise UnavailableError("Faust does not answer", why="a seek took too long") from error
+        except Exception as error:
+            raise UnavailableError(
+                "Faust could not seek", why=f"{type(error).__name__}: {error}"
+            ) from error
 
     def commit(self, offsets: Mapping[int, int], *, within_s: float = 0.0) -> None:
         """The group's committed offsets follow soon, or never: nothing depends on them."""
-        told = self._submit(self._commit(offsets))
-        if within_s:
-            with suppress(Exception):
+        with suppress(Exception):
+            told = self._submit(self._commit(offsets))
+            if within_s:
                 told.result(within_s)
 
     @property
@@ -142,11 +122,10 @@ class FaustApp:
         except BaseException as error:
             self._error = error
         finally:
-            with self._news:
-                self._news.notify()
+            self.rebalance_began()  # nothing is ours any more
 
     async def _live(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:  # Faust makes one, and keeps nothing in it
+        with tempfile.TemporaryDirectory() as folder:
             app = self._app = self._new_app(folder)
             asked = asyncio.ensure_future(self._asked.wait())
             try:
@@ -163,16 +142,7 @@ class FaustApp:
                 await app.stop()
 
     def _new_app(self, folder: str) -> faust.App:
-        servers = [f"kafka://{server}" for server in self._cluster.servers.split(",")]
-        app = _App(
-            self._group,
-            broker=servers,
-            broker_client_id=self._cluster.worker,
-            broker_credentials=_credentials(self._cluster.security),
-            consumer_group_instance_id=self._cluster.worker,
-            datadir=folder,
-            **SETTINGS,
-        )
+        app = new_app(self._cluster, group=self._group, folder=folder)
         app.sensors.add(_Rebalances(self))
         topic = app.topic(
             self._topic, key_type=bytes, key_serializer="raw", value_type=bytes,
@@ -182,12 +152,11 @@ class FaustApp:
         return app
 
     async def _hand_over(self, stream: Any) -> None:
-        async for events in stream.noack_take(TAKE, within=WITHIN_S):
+        async for event in stream.events():
+            record = _record(event.message)
             with self._news:
-                for event in events:
-                    record = _record(event.message)
-                    self._records.append(record)
-                    self._bytes += len(record.value)
+                self._records.append(record)
+                self._bytes += len(record.value)
                 self._news.notify()
             while self._bytes > HANDED_BYTES:
                 self._room.clear()
@@ -216,36 +185,16 @@ class FaustApp:
             self._assignment = Assignment(self._assignment.rebalances, ours)
             self._news.notify()
 
-    def _submit(self, coroutine: Coroutine[Any, Any, None]) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+    def _submit(self, coroutine: Coroutine[Any, Any, None]) -> "Future[None]":
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:  # the loop has ended
+            coroutine.close()
+            raise
 
     def _call(self, function: Any) -> None:
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(function)
-
-
-class _Thread(driver.AIOKafkaConsumerThread):
-    """Reads as our other engine does, which Faust has no settings for."""
-
-    def _create_worker_consumer(self, transport: driver.Transport) -> Any:
-        consumer: Any = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        return consumer
-
-
-class _Consumer(driver.Consumer):
-    def _new_consumer_thread(self) -> _Thread:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
-
-
-class _Transport(driver.Transport):
-    Consumer = _Consumer
-
-
-class _App(faust.App):
-    def _new_transport(self) -> _Transport:
-        return _Transport(self.conf.broker_consumer, self)
 
 
 class _Rebalances(faust.Sensor):
@@ -271,24 +220,6 @@ def _record(message: Any) -> Record:
     if message.headers:
         value = cloudevents.from_record(message.headers, value)
     return Record(message.partition, message.offset, round(message.timestamp * 1000), value)
-
-
-def _credentials(security: Mapping[str, Any]) -> CredentialsT | None:
-    """Faust's form of kafka-python's settings."""
-    protocol = security.get("security_protocol", "PLAINTEXT")
-    context = None
-    if protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=security.get("ssl_cafile"))
-        if certificate := security.get("ssl_certfile"):
-            context.load_cert_chain(certificate, security.get("ssl_keyfile"))
-    if protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            mechanism=security["sasl_mechanism"],
-            username=security["sasl_plain_username"],
-            password=security["sasl_plain_password"],
-            ssl_context=context,
-        )
-    return faust.SSLCredentials(context) if context else None
 
 
 def _translated(error: BaseException | None) -> Error:

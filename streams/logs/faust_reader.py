@@ -111,6 +111,7 @@ class FaustReader:
     def _begin_again_if_ended(self) -> None:
         failure = self._app.failure
         if failure is not None:
+            self._same.check()  # an app that finds no brokers would only end again
             self._begin_again()
             raise failure
 

@@ -1,0 +1,98 @@
+"""Faust, set up to do nothing but read: no web server, no tables, no topics of its own."""
+
+import logging
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+import faust
+from faust.tables.manager import TableManager
+from faust.transport.drivers import aiokafka as driver
+from faust.types.auth import CredentialsT
+
+from streams.logs.kafka_cluster import Cluster
+
+FETCH_WAIT_MS = 500  # how long brokers hold a fetch that finds nothing; a seek waits for it
+SETTINGS: Mapping[str, Any] = {
+    "autodiscover": False,
+    "web_enabled": False,
+    "topic_disable_leader": True,
+    "topic_allow_declare": False,
+    "store": "memory://",
+    "table_standby_replicas": 0,
+    "stream_wait_empty": False,
+    "stream_buffer_maxsize": 256,  # envelopes, which are large
+    "consumer_auto_offset_reset": "earliest",  # a jump shows in the offsets, and is looked into
+    "consumer_max_fetch_size": 4 << 20,
+    "broker_max_poll_records": 500,
+    "broker_session_timeout": 10.0,
+    "broker_heartbeat_interval": 3.0,
+}
+
+# They tell each trouble several times, with tracebacks; `FaustApp.failure` tells the one that ends.
+for _name in ("faust", "mode", "aiokafka", __name__, "streams.logs.faust_app"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
+
+
+def new_app(cluster: Cluster, *, group: str, folder: str) -> faust.App:
+    """An app that joins the group as this worker; Faust makes `folder`, and keeps nothing in it."""
+    return _App(
+        group,
+        broker=[f"kafka://{server}" for server in cluster.servers.split(",")],
+        broker_client_id=cluster.worker,
+        broker_credentials=_credentials(cluster.security),
+        consumer_group_instance_id=cluster.worker,
+        datadir=folder,
+        TableManager=_NoTables,
+        **SETTINGS,
+    )
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
+    """Reads as our other engine does, which Faust has no settings for."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> Any:
+        consumer: Any = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+
+class _Consumer(driver.Consumer):
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+
+class _Transport(driver.Transport):
+    Consumer = _Consumer
+
+
+class _NoTables(TableManager):
+    """Does not wait a second, at each start, for tables that are still to be declared."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
+class _App(faust.App):
+    def _new_transport(self) -> _Transport:
+        return _Transport(self.conf.broker_consumer, self)
+
+
+def _credentials(security: Mapping[str, Any]) -> CredentialsT | None:
+    """Faust's form of kafka-python's settings."""
+    protocol = security.get("security_protocol", "PLAINTEXT")
+    context = None
+    if protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=security.get("ssl_cafile"))
+        if certificate := security.get("ssl_certfile"):
+            context.load_cert_chain(certificate, security.get("ssl_keyfile"))
+    if protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            mechanism=security["sasl_mechanism"],
+            username=security["sasl_plain_username"],
+            password=security["sasl_plain_password"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None
