@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from streams import yamls
 from streams.errors import InputError
 from streams.events import Name, Share
-from streams.models import Duration
+from streams.models import MAX_SLICES, Duration
 
 Count = Annotated[int, Meta(ge=1)]
 Weight = Annotated[float, Meta(gt=0, le=100, description="per cent of the units in scope")]
@@ -168,7 +168,7 @@ class Scope(_Part, frozen=True, kw_only=True):
     )
 
 
-Required = Literal["guardrails"] | Annotated[tuple[Name, ...], Meta(min_length=1)]
+Required = Literal["guardrails"] | Annotated[tuple[Name, ...], Meta(min_length=1, max_length=40)]
 
 
 class Shadow(_Part, frozen=True, kw_only=True):
@@ -207,7 +207,9 @@ class Approval(_Part, frozen=True, kw_only=True):
     """People sign, or the rollout ends as `otherwise` says."""
 
     count: Annotated[int, Meta(ge=1, le=10)] = 1
-    people: Annotated[tuple[Name, ...], Meta(min_length=1)] = msgspec.field(name="from")
+    people: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=100)] = msgspec.field(
+        name="from"
+    )
     not_author: bool = True
     deadline: Duration
     otherwise: Otherwise = "rollback"
@@ -263,16 +265,16 @@ class Spec(_Part, frozen=True, kw_only=True):
     challengers: Annotated[tuple[VersionRef, ...], Meta(min_length=1, max_length=8)]
     attestation: Literal["none", "lineage", "full"] = "none"
     assignment: Assignment = Assignment()
-    slices: tuple[Name, ...] = ()
+    slices: Annotated[tuple[Name, ...], Meta(max_length=MAX_SLICES)] = ()
     metrics: Annotated[tuple[Metric, ...], Meta(min_length=1, max_length=40)]
-    guardrails: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    guardrails: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=40)]
     judge: Judge = Judge()
     audits: Audits | None = None
     suite: Suite | None = None
     harm_budget: HarmBudget | None = None
     blind_after: Duration = "15m"
     stages: Annotated[tuple[Stage, ...], Meta(min_length=1, max_length=12)]
-    freeze: tuple[Freeze, ...] = ()
+    freeze: Annotated[tuple[Freeze, ...], Meta(max_length=20)] = ()
     on_deadline: Otherwise = "rollback"
 
     @property
