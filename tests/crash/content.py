@@ -29,7 +29,9 @@ ROWS = {
 OTHERWISE = {"counter", "counter_total", "dead_letter", "code", "position", "outbox", "gap"}
 """Tables that `content` looks at in a way of their own."""
 
-OF_THE_RUN = {"installation", "plan", "file", "api_key", "inbox", "lease", "process"}
+OF_THE_RUN = {
+    "installation", "plan", "file", "api_key", "inbox", "lease", "process", "route_table",
+}  # fmt: skip
 """Tables that no event writes to."""
 
 SCOPED = {"version_no": "version"}
