@@ -385,3 +385,18 @@ def test_tags_of_any_kind_leave_a_request_out_of_scope():
 
     for value in (None, 1, [], object(), float("nan")):
         assert scoped.arm_of("u", "p", (("region", value),)).arm == "champion"
+
+
+def test_a_file_that_a_killed_process_left_half_written_goes_with_the_next_table(connect):
+    client = connect()
+    kept(client, table(), until_s=60)
+    [path] = client._folder.glob("*.route")
+    left, fresh = (path.with_name(f"{path.name}.{pid}-aa") for pid in (1, 2))
+    left.write_bytes(b"{")
+    os.utime(left, (time.time() - 120,) * 2)
+    fresh.write_bytes(b"{")
+
+    kept(client, table(version=4), until_s=60)
+
+    assert (left.exists(), fresh.exists(), path.exists()) == (False, True, False)
+    assert decided(connect()) == ("42", "42", 4)
