@@ -42,6 +42,8 @@ def mistakes(draw):
             place[path[-1]]
         except (KeyError, IndexError, TypeError):
             continue
+        if not isinstance(place, dict | list):
+            continue
         change = draw(st.sampled_from(["gone", "value", "elsewhere"]))
         if change == "gone":
             del place[path[-1]]
