@@ -24,7 +24,7 @@ from rollout.spec import (
     Spec,
     Supervised,
 )
-from streams.errors import ConflictError, InputError
+from streams.errors import IllegalTransitionError, InputError
 
 
 class Kind(StrEnum):
@@ -60,6 +60,7 @@ class Signal(StrEnum):
     RESUME = "resume"
     SIGN = "sign"  # one person's approval
     DROP = "drop"  # one challenger of several goes, the others go on
+    REVISE = "revise"  # another revision of the spec holds from here on
     ADVANCE = "advance"
     FINISH = "finish"  # probation is over
     RESTORED = "restored"  # every service has the champion again, or its table ran out
@@ -79,6 +80,7 @@ class Step(msgspec.Struct, frozen=True):
         weight: per cent of the units in scope that each challenger answers.
         number: which of the canary's weights this is, from 0.
         scope: the requests that may go to a challenger; None: all.
+        confirm: whether a person confirms each of the challenger's answers.
         on_deadline: where it goes when its time is over.
     """
 
@@ -87,6 +89,7 @@ class Step(msgspec.Struct, frozen=True):
     weight: float
     number: int = 0
     scope: Scope | None = None
+    confirm: bool = False
     on_deadline: Otherwise = "rollback"
 
     @property
@@ -102,11 +105,12 @@ FINAL = frozenset({Kind.DONE, Kind.ROLLED_BACK, Kind.CANCELLED})
 
 
 def course(spec: Spec) -> Course:
-    """The steps that a spec's stages come to; an approval keeps the weight of the step before it.
+    """The steps that a spec's stages come to; an approval keeps the traffic of the step before it.
 
     Raises InputError for a stage that is not exactly one, and for stages out of order.
     """
     steps: list[Step] = []
+    order: list[int] = []
     for place, entry in enumerate(spec.stages):
         given = entry.given()
         if len(given) != 1:
@@ -115,12 +119,11 @@ def course(spec: Spec) -> Course:
                 field=f"stages[{place}]",
                 rule="exactly one stage each",
             )
-        weight = steps[-1].weight if steps else 0.0
-        steps += _steps(given[0][1], before=weight, otherwise=spec.on_deadline)
-    order = [_ORDER.index(step.kind) for step in steps]
-    if order != sorted(order):
+        steps += _steps(given[0][1], before=steps[-1] if steps else None, spec=spec)
+        order.append(_ORDER.index(steps[-1].kind))
+    if order != sorted(set(order)):
         raise InputError(
-            "the stages are out of order",
+            "the stages are out of order, or one stands twice",
             field="stages",
             rule="shadow, supervised, canary, approval, ab, full; any of them may be left out",
         )
@@ -130,27 +133,61 @@ def course(spec: Spec) -> Course:
 def _steps(
     stage: Shadow | Supervised | Canary | Approval | ABTest | Full,
     *,
-    before: float,
-    otherwise: Otherwise,
+    before: Step | None,
+    spec: Spec,
 ) -> list[Step]:
     match stage:
+        case Full():
+            return [Step(Kind.PROBATION, stage, 100.0)]
+        case Approval():
+            held = before or Step(Kind.APPROVAL, stage, 0.0)
+            return [
+                Step(
+                    Kind.APPROVAL, stage, held.weight, scope=held.scope, confirm=held.confirm,
+                    on_deadline=stage.otherwise,
+                )
+            ]  # fmt: skip
+    ends = stage.on_deadline or spec.on_deadline
+    match stage:
         case Shadow():
-            return [Step(Kind.SHADOW, stage, 0.0, on_deadline=stage.on_deadline or otherwise)]
+            return [Step(Kind.SHADOW, stage, 0.0, on_deadline=ends)]
         case Supervised():
-            ends = stage.on_deadline or otherwise
-            return [Step(Kind.SUPERVISED, stage, stage.weight, scope=stage.where, on_deadline=ends)]
+            return [
+                Step(
+                    Kind.SUPERVISED, stage, stage.weight, scope=stage.where, confirm=True,
+                    on_deadline=ends,
+                )
+            ]  # fmt: skip
         case Canary():
-            ends = stage.on_deadline or otherwise
             return [
                 Step(Kind.CANARY, stage, weight, number, on_deadline=ends)
                 for number, weight in enumerate(stage.weights)
             ]
-        case Approval():
-            return [Step(Kind.APPROVAL, stage, before, on_deadline=stage.otherwise)]
         case ABTest():
-            return [Step(Kind.AB, stage, stage.weight, on_deadline=stage.on_deadline or otherwise)]
-        case Full():
-            return [Step(Kind.PROBATION, stage, 100.0)]
+            return [Step(Kind.AB, stage, stage.weight, on_deadline=ends)]
+
+
+def moved(before: Course, after: Course, place: Place) -> Place:
+    """Where a rollout at `place` stands in the course of another revision: at the same step.
+
+    Raises InputError when that step is gone, or would give other traffic than it does now.
+    """
+    if place.step < 0:
+        return place
+    here = before[place.step]
+    for number, step in enumerate(after):
+        if step.name != here.name:
+            continue
+        if (step.weight, step.scope, step.confirm) == (here.weight, here.scope, here.confirm):
+            return Place(place.kind, number)
+    raise InputError(
+        f"the rollout stands at {here.name}, and the edit takes that step away or changes its"
+        " traffic",
+        field="stages",
+        rule="the present step stays",
+        why="the evidence of a step is about the units that it has",
+        fix="keep this step as it is, and change those after it; or roll back",
+    )
 
 
 class _To(StrEnum):
@@ -170,6 +207,7 @@ _AWAY: dict[Signal, Target] = {
     Signal.BLIND: Kind.ROLLING_BACK,
     Signal.DEADLINE: _To.AS_DECLARED,
     Signal.DROP: _To.STAY,
+    Signal.REVISE: _To.STAY,
 }
 _STAGE: dict[Signal, Target] = {
     **_AWAY,
@@ -178,8 +216,16 @@ _STAGE: dict[Signal, Target] = {
     Signal.ADVANCE: _To.NEXT,
 }
 _BY_KIND: dict[Kind, dict[Signal, Target]] = {
-    Kind.DRAFT: {Signal.PLAN: Kind.PLANNED, Signal.CANCEL: Kind.CANCELLED},
-    Kind.PLANNED: {Signal.START: _To.NEXT, Signal.CANCEL: Kind.CANCELLED},
+    Kind.DRAFT: {
+        Signal.PLAN: Kind.PLANNED,
+        Signal.REVISE: _To.STAY,
+        Signal.CANCEL: Kind.CANCELLED,
+    },
+    Kind.PLANNED: {
+        Signal.START: _To.NEXT,
+        Signal.REVISE: _To.STAY,
+        Signal.CANCEL: Kind.CANCELLED,
+    },
     Kind.SHADOW: {**_STAGE, Signal.CANCEL: Kind.CANCELLED},
     Kind.SUPERVISED: _STAGE,
     Kind.CANARY: _STAGE,
@@ -189,6 +235,9 @@ _BY_KIND: dict[Kind, dict[Signal, Target]] = {
         Signal.ROLLBACK: Kind.ROLLING_BACK,
         Signal.HARM: Kind.ROLLING_BACK,
         Signal.BLIND: Kind.ROLLING_BACK,
+        Signal.INVALID: Kind.PAUSED,
+        Signal.PAUSE: Kind.PAUSED,  # it does not finish meanwhile
+        Signal.REVISE: _To.STAY,
         Signal.FINISH: Kind.DONE,
     },
     Kind.PAUSED: {**_AWAY, Signal.RESUME: _To.BACK_IN},
@@ -209,18 +258,23 @@ def accepts(place: Place, signal: Signal) -> bool:
     return (place.kind, signal) in TABLE
 
 
+def accepted(place: Place) -> list[Signal]:
+    """Every signal that means something there."""
+    return [signal for signal in Signal if accepts(place, signal)]
+
+
 def advance(steps: Course, place: Place, signal: Signal) -> Place:
     """Where `signal` takes a rollout that stands at `place`.
 
-    Raises ConflictError for a signal that means nothing there: somebody else moved it, or it has
-    ended.
+    Raises IllegalTransitionError for a signal that means nothing there.
     """
     target = TABLE.get((place.kind, signal))
     if target is None:
-        raise ConflictError(
-            f"a rollout that is {place.kind} cannot take {signal}",
-            why="it has ended" if place.kind in FINAL else "it stands elsewhere now",
-            fix="look at it again: penstock rollout get",
+        raise IllegalTransitionError(
+            place.kind,
+            signal,
+            why="it has ended" if place.kind in FINAL else "",
+            fix=f"what it takes: {', '.join(accepted(place)) or 'nothing any more'}",
         )
     match target:
         case _To.NEXT:

@@ -56,7 +56,7 @@ class UnavailableError(Error):
 class IllegalTransitionError(Error):
     """`signal` is not accepted in `stage`."""
 
-    def __init__(self, stage: str, signal: str) -> None:
-        super().__init__(f"{signal!r} is not accepted in stage {stage!r}")
+    def __init__(self, stage: str, signal: str, *, why: str = "", fix: str = "") -> None:
+        super().__init__(f"{signal!s} means nothing to what is {stage!s}", why=why, fix=fix)
         self.stage = stage
         self.signal = signal

@@ -19,7 +19,7 @@ from rollout.spec import (
     VersionRef,
 )
 from rollout.stages import FINAL, LIVE, TABLE, Kind, Place, Signal
-from streams.errors import ConflictError, InputError
+from streams.errors import IllegalTransitionError, InputError
 
 WHOLE = (
     Stage(shadow=Shadow(require="guardrails", deadline="10d")),
@@ -116,7 +116,7 @@ def test_harm_and_blindness_go_back_from_wherever_a_challenger_may_answer():
 def test_final_places_accept_nothing():
     for kind in FINAL:
         for signal in Signal:
-            with pytest.raises(ConflictError, match=kind.value):
+            with pytest.raises(IllegalTransitionError, match=kind.value):
                 stages.advance(COURSE, Place(kind, 0), signal)
 
 
@@ -158,8 +158,36 @@ def test_a_stage_that_is_two_or_out_of_order_is_refused_by_its_place():
     with pytest.raises(InputError) as two:
         stages.course(spec([Stage(shadow=WHOLE[0].shadow, ab=WHOLE[4].ab)]))
     assert two.value.field == "stages[0]"
-    with pytest.raises(InputError, match="out of order"):
-        stages.course(spec([WHOLE[2], WHOLE[0]]))
+    for wrong in ([WHOLE[2], WHOLE[0]], [WHOLE[2], WHOLE[2]]):
+        with pytest.raises(InputError, match="out of order"):
+            stages.course(spec(wrong))
+
+
+def test_an_approval_keeps_scope_and_confirmation_of_the_step_before_it():
+    course = stages.course(spec([WHOLE[1], WHOLE[3]]))
+    assert (course[1].weight, course[1].scope, course[1].confirm) == (
+        1, course[0].scope, True,
+    )  # fmt: skip
+    alone = stages.course(spec([WHOLE[3]]))
+    assert (alone[0].weight, alone[0].scope, alone[0].confirm) == (0, None, False)
+
+
+@given(KEPT, KEPT)
+def test_an_edit_keeps_the_step_where_a_rollout_stands_or_is_refused(kept, others):
+    before, after = (stages.course(spec([WHOLE[k] for k in some])) for some in (kept, others))
+    for place in reachable(before):
+        names = [step.name for step in after]
+        if place.step < 0 or before[place.step].name in names:
+            try:
+                there = stages.moved(before, after, place)
+            except InputError:
+                assert before[place.step].kind is Kind.APPROVAL  # it stands after another step
+                continue
+            assert there.kind is place.kind
+            assert stages.weight(after, there) == stages.weight(before, place)
+        else:
+            with pytest.raises(InputError, match="takes that step away"):
+                stages.moved(before, after, place)
 
 
 def test_the_table_names_every_signal():
