@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from penstock.installation import Installation
-from streams import files, registry, versions
+from streams import bundles, files, registry, versions
+from streams.bundles import Bundle
 from streams.db.engine import reading, writing
 from streams.errors import InputError
 
@@ -48,21 +49,36 @@ def add_version(
     label: str,
     paths: Sequence[Path],
     *,
+    bundle: Path | None = None,
     digest: str | None,
     description: str,
     by: str,
 ) -> versions.Version:
-    """The version is registered, and its files are in the store before it is."""
+    """The version is registered, and its files are in the store before it is.
+
+    A `bundle` describes it; the files that it names stand in the bundle's folder.
+    """
     if digest is not None:
         files.path_of(here.settings.files_dir, digest)
+    said = Bundle() if bundle is None else bundles.read_bundle(content(bundle), name=bundle.name)
+    paths = [*paths, *_beside(bundle, said, {path.name for path in paths})]
     if len({path.name for path in paths}) != len(paths):
         raise InputError("two files share a name", field="files", rule="distinct")
     stored = tuple(files.store(here.settings.files_dir, path) for path in paths)
-    body = versions.Body(files=stored, description=description)
+    if bundle is None:
+        said = bundles.alone(stored)
+    body = versions.Body(files=stored, description=description or said.description, bundle=said)
     with writing(here.engine) as connection:
         return versions.add_version(
             connection, model, label, digest=digest, body=body, now_ms=here.now_ms(), by=by
         )
+
+
+def _beside(bundle: Path | None, said: Bundle, given: set[str]) -> list[Path]:
+    """The files that the bundle names and nobody gave."""
+    if bundle is None:
+        return []
+    return [bundle.parent / name for name in said.named() if name not in given]
 
 
 def content(path: Path) -> bytes:

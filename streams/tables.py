@@ -104,6 +104,21 @@ version = Table(
     UniqueConstraint("model_no", "label"),
 )
 
+version_report = Table(
+    "version_report",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("model_no", SmallInteger, nullable=False),
+    Column("version_no", SmallInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("passed", SmallInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Index("ix_version_report_version", "model_no", "version_no", "kind", "id"),
+    comment="what was found out about versions; append-only, the newest of a kind counts",
+)
+
 file = Table(
     "file",
     metadata,

@@ -1,17 +1,23 @@
-"""Versions of models: immutable once registered, observed when only events have named them."""
+"""Versions of models: immutable once registered, observed when only events have named them.
 
-import hashlib
+What is found out about a version later, such as its parity, are reports beside it: append-only,
+and the newest of a kind counts.
+"""
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 
-from streams import codes
+from streams import bundles, codes
+from streams.bundles import Attestation, Bundle
 from streams.errors import ConflictError, InputError
 from streams.files import Stored
 from streams.tables import code
 from streams.tables import file as file_table
 from streams.tables import version as version_table
+from streams.tables import version_report as report_table
+from streams.yamls import nearest
 
+PARITY = "parity"
 RESERVED = ("people", "rules")
 """Versions of every model that are not software and have no digest."""
 
@@ -22,10 +28,28 @@ class Body(msgspec.Struct, frozen=True):
     files: tuple[Stored, ...] = ()
     description: str = ""
     attributes: dict[str, str] = {}
+    bundle: Bundle = Bundle()
+
+    def file(self, name: str) -> Stored:
+        """The file of this name, which the bundle gives a part."""
+        return next(file for file in self.files if file.name == name)
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What was found out about a version; `body` is the finder's own JSON."""
+
+    kind: str
+    passed: bool
+    body: bytes
+    created_ms: int
+    created_by: str
 
 
 class Version(msgspec.Struct, frozen=True):
-    """A version; one that only events have named has no digest and no creation time."""
+    """A version; one that only events have named has no digest and no creation time.
+
+    `parity` is whether its newest check passed, None before the first.
+    """
 
     model: str
     label: str
@@ -34,6 +58,16 @@ class Version(msgspec.Struct, frozen=True):
     body: Body = Body()
     created_ms: int | None = None
     created_by: str = ""
+    parity: bool | None = None
+
+    @property
+    def attestation(self) -> Attestation:
+        """What it brings: none, lineage or full."""
+        return bundles.attestation(self.body.bundle, digest=self.digest, parity=self.parity)
+
+    def lacks(self, level: Attestation) -> list[str]:
+        """What this level asks for that it does not bring."""
+        return bundles.missing(self.body.bundle, digest=self.digest, parity=self.parity)[level]
 
 
 def add_version(
@@ -48,10 +82,12 @@ def add_version(
 ) -> Version:
     """The version is registered; the same again changes nothing.
 
-    Its digest is the given one, else that of its files. Raises ConflictError when the label
-    stands for another digest, InputError for a model that nobody declared or observed.
+    Its digest is over all that it brings (`bundles.identity`); `digest` is that of weights which
+    stay elsewhere. Raises ConflictError when the label stands for another digest, InputError for
+    a model that nobody declared or observed, or a file that is named and not there.
     """
-    digest = digest or digest_of(body.files)
+    bundles.require_files(body.files, body.bundle)
+    digest = bundles.identity(body.files, body.bundle, weights=digest)
     model_no = _model_no(connection, model)
     if label in RESERVED and digest is not None:
         raise InputError(f"{label!r} is reserved and has no digest", field="label", rule="reserved")
@@ -85,15 +121,52 @@ def of_model(connection: Connection, model: str) -> list[Version]:
     )
     rows = connection.execute(select(version_table).where(version_table.c.model_no == model_no))
     registered = {row.version_no: row for row in rows}
-    found = []
-    for no, label in seen:
-        row = registered.get(no)
-        if row is None:
-            found.append(Version(model, label, no))
-            continue
-        body = msgspec.json.decode(row.body, type=Body)
-        found.append(Version(model, label, no, row.digest, body, row.created_ms, row.created_by))
-    return found
+    passed = _newest_parities(connection, model_no)
+    return [
+        _version(model, label, no, registered.get(no), parity=passed.get(no)) for no, label in seen
+    ]
+
+
+def one(connection: Connection, model: str, label: str) -> Version:
+    """The version of this label; InputError when there is none."""
+    known = {version.label: version for version in of_model(connection, model)}
+    if label not in known:
+        raise InputError(
+            f"{model!r} has no version {label!r}", field="version", fix=nearest(label, known)
+        )
+    return known[label]
+
+
+def add_report(
+    connection: Connection, version: Version, *, kind: str, passed: bool, body: bytes, now_ms: int,
+    by: str,
+) -> None:  # fmt: skip
+    """The report stands beside `version`, and is its newest of this kind."""
+    connection.execute(
+        insert(report_table).values(
+            model_no=_model_no(connection, version.model),
+            version_no=version.no,
+            kind=kind,
+            passed=int(passed),
+            body=body,
+            created_ms=now_ms,
+            created_by=by,
+        )
+    )
+
+
+def reports(connection: Connection, version: Version, *, kind: str) -> list[Report]:
+    """What was found out about `version`, newest first."""
+    rows = connection.execute(
+        select(report_table)
+        .where(
+            report_table.c.model_no == _model_no(connection, version.model),
+            report_table.c.version_no == version.no,
+            report_table.c.kind == kind,
+        )
+        .order_by(report_table.c.id.desc())
+    )
+    return [Report(r.kind, bool(r.passed), r.body, r.created_ms, r.created_by) for r in rows]
 
 
 def counts(connection: Connection) -> dict[int, int]:
@@ -104,12 +177,23 @@ def counts(connection: Connection) -> dict[int, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def digest_of(files: tuple[Stored, ...]) -> str | None:
-    """One file's own sha256; of several, the sha256 of their sorted `digest  name` lines."""
-    if len(files) <= 1:
-        return files[0].digest if files else None
-    lines = sorted(f"{file.digest}  {file.name}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def _version(
+    model: str, label: str, no: int, row: Row[tuple[object, ...]] | None, *, parity: bool | None
+) -> Version:
+    if row is None:
+        return Version(model, label, no)
+    body = msgspec.json.decode(row.body, type=Body)
+    return Version(model, label, no, row.digest, body, row.created_ms, row.created_by, parity)
+
+
+def _newest_parities(connection: Connection, model_no: int) -> dict[int, bool]:
+    """Whether the newest check of each version passed, by the version's number."""
+    rows = connection.execute(
+        select(report_table.c.version_no, report_table.c.passed)
+        .where(report_table.c.model_no == model_no, report_table.c.kind == PARITY)
+        .order_by(report_table.c.id)
+    )
+    return {row.version_no: bool(row.passed) for row in rows}
 
 
 def _insert(connection: Connection, model_no: int, version: Version) -> None:

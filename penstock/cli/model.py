@@ -51,10 +51,16 @@ def show(name: str) -> None:
 @click.argument("name")
 @click.argument("label")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("-f", "--file", "bundle", type=click.Path(path_type=Path), help="What it brings.")
 @click.option("--digest", help="sha256 of a version whose files stay elsewhere.")
 @click.option("--description", default="", help="What is new in it.")
 def add_version(
-    name: str, label: str, files: tuple[Path, ...], digest: str | None, description: str
+    name: str,
+    label: str,
+    files: tuple[Path, ...],
+    bundle: Path | None,
+    digest: str | None,
+    description: str,
 ) -> None:
     """Register version LABEL of model NAME, with its FILES."""
     from penstock import registering
@@ -62,9 +68,49 @@ def add_version(
 
     with installation() as here:
         added = registering.add_version(
-            here, name, label, files, digest=digest, description=description, by=_by()
-        )
+            here, name, label, files, bundle=bundle, digest=digest, description=description,
+            by=_by(),
+        )  # fmt: skip
     output().item(added)
+
+
+@model.command(cls=Command)
+@click.argument("name")
+def versions(name: str) -> None:
+    """List a model's versions, what each attests, and what it lacks for more."""
+    from penstock import versioning
+    from penstock.cli.settings import installation
+
+    with installation() as here:
+        found = versioning.listed(here.engine, name)
+    output().rows(found, ["label", "attestation", "lacks", "parity", "digest", "created_ms"])
+
+
+@model.command(cls=Command)
+@click.argument("name")
+@click.argument("before")
+@click.argument("after")
+def diff(name: str, before: str, after: str) -> None:
+    """Show in what version AFTER of model NAME differs from version BEFORE."""
+    from penstock import versioning
+    from penstock.cli.settings import installation
+
+    with installation() as here:
+        found = versioning.difference(here.engine, name, before, after)
+    output().rows(found, ["field", "before", "after"])
+
+
+@model.command(cls=Command)
+@click.argument("name")
+@click.argument("pairs", nargs=-1, metavar="[SCENARIO=SHARE]...")
+def threshold(name: str, pairs: tuple[str, ...]) -> None:
+    """Show the thresholds of a model's decisions, or set some of them."""
+    from penstock import versioning
+    from penstock.cli.settings import installation
+
+    with installation() as here:
+        found = versioning.thresholds(here, name, pairs, by=_by())
+    output().rows(found, ["scenario", "threshold"])
 
 
 def _by() -> str:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.ops.health import Check
 from penstock.settings import Settings
-from penstock.web import health, ingest, metrics, ofrep, pipe, problems, routes
+from penstock.web import health, ingest, metrics, models, ofrep, pipe, problems, routes
 from penstock.web.auth import Door
 from penstock.web.board import Board
 from penstock.web.regroup import Regrouper
@@ -97,6 +97,7 @@ def create_app(
     pipe.install(app, keys, figures, watch)
     routes.install(app, keys, board)
     ofrep.install(app, keys, board)
+    models.install(app, keys, engine)
     _describe(app)
     app.add_middleware(Door, names=_names(settings))
     app.add_middleware(Rim)
@@ -153,7 +154,7 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schemas = described().setdefault("components", {}).setdefault("schemas", {})
-            for part in (ingest, routes, ofrep):
+            for part in (ingest, routes, ofrep, models):
                 schemas.update(part.schemas())
             schemas["Problem"] = problems.SCHEMA
         return described()

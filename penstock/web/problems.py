@@ -104,6 +104,12 @@ KINDS: dict[str, Kind] = {
         " service names answers every request.",
         "Nothing, before the first rollout. Otherwise check the names of model and route.",
     ),
+    "no-model": Kind(
+        404,
+        "There is no such model",
+        "Nobody has declared a model of this name, and no event has named it.",
+        "See /v1/models for those that there are; penstock model register declares one.",
+    ),
     "method-not-allowed": Kind(
         405,
         "The path does not take this method",

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from rollout.metrics import loss_of
 from rollout.rules.faults import Fault, at, ms, numbered, warning
 from rollout.spec import Metric, Spec
+from streams.bundles import PARITY_CHECK
 from streams.models import Declaration
 from streams.versions import RESERVED, Version
 from streams.yamls import Path, nearest
@@ -46,11 +47,20 @@ def against_versions(spec: Spec, known: Sequence[Version]) -> Iterator[Fault]:
         elif ref.digest is not None and ref.digest != f"sha256:{found.digest}":
             stands = f"sha256:{found.digest}" if found.digest else "none: only events named it"
             yield Fault((*path, "digest"), f"version {ref.version!r} has another digest", stands)
-        elif found.created_ms is None and spec.attestation != "none" and path != at("champion"):
+        elif path != at("champion") and (lacks := found.lacks(spec.attestation)):
             yield Fault(
-                (*path, "version"), f"{ref.version!r} is known from events only, and attestation:"
-                f" {spec.attestation} asks what it is made of", "penstock model add-version",
+                (*path, "version"), f"attestation: {spec.attestation} asks for what version"
+                f" {ref.version!r} does not bring: {', '.join(lacks)}", _way_to(found, lacks),
             )  # fmt: skip
+
+
+def _way_to(version: Version, lacks: Sequence[str]) -> str:
+    """What to do about it; what a version is made of is told when it is added, and for ever."""
+    if lacks == [PARITY_CHECK]:
+        return f"penstock model parity {version.model} {version.label}"
+    if version.created_ms is None:
+        return "penstock model add-version -f version.yaml"
+    return "add it under a new label, with -f version.yaml"
 
 
 def _loss(path: Path, metric: Metric, model: Declaration) -> Iterator[Fault]:

@@ -8,8 +8,9 @@ import pytest
 from rollout.lint import lint
 from rollout.metrics import LOSSES
 from rollout.spec import Loss, Source
+from streams.bundles import Bundle
 from streams.models import Slice, Term, observed
-from streams.versions import Version
+from streams.versions import Body, Version
 from tests.rollout.examples import FRAUD, GONE, MODEL, edited, linted
 
 
@@ -280,6 +281,9 @@ def test_what_is_counted_must_be_declared_by_the_model():
 
 
 DIGEST = "a" * 64
+LINEAGE = Body(
+    bundle=Bundle(onnx="m.onnx", hyperparameters={}, seed=1, dataset="d@1", commit="3fae2c9")
+)
 
 
 @pytest.mark.parametrize(
@@ -289,13 +293,13 @@ DIGEST = "a" * 64
         ([("challengers.0.digest", f"sha256:{'b' * 64}")],
          "spec.challengers[0].digest", f"sha256:{DIGEST}"),
         ([("challengers.0.version", "seen")], "spec.challengers[0].version",
-         "penstock model add-version"),
+         "penstock model add-version -f version.yaml"),
     ],
 )  # fmt: skip
 def test_versions_must_be_there_and_be_those_that_are_meant(changes, field, fix):
     versions = [
         Version("fraud-scorer", "41", 1),
-        Version("fraud-scorer", "42", 2, DIGEST, created_ms=1),
+        Version("fraud-scorer", "42", 2, DIGEST, LINEAGE, created_ms=1),
         Version("fraud-scorer", "seen", 3),
     ]
     assert linted(versions=versions).findings == ()
@@ -305,6 +309,32 @@ def test_versions_must_be_there_and_be_those_that_are_meant(changes, field, fix)
     (finding,) = linted(*changes, versions=versions).findings
 
     assert (finding.level, finding.field, finding.fix) == ("error", field, fix)
+
+
+@pytest.mark.parametrize(
+    ("asked", "bundle", "parity", "reason", "fix"),
+    [
+        ("lineage", Bundle(), None, "dataset, hyperparameters, seed, commit", "-f version.yaml"),
+        ("full", LINEAGE.bundle, None, "a passed parity check", "model parity fraud-scorer 42"),
+        ("full", LINEAGE.bundle, False, "a passed parity check", "model parity fraud-scorer 42"),
+        ("full", LINEAGE.bundle, True, "", ""),
+        ("lineage", LINEAGE.bundle, False, "", ""),
+        ("none", Bundle(), False, "", ""),
+    ],
+)
+def test_a_challenger_must_bring_what_the_spec_asks_for(asked, bundle, parity, reason, fix):
+    versions = [
+        Version("fraud-scorer", "41", 1),
+        Version("fraud-scorer", "42", 2, DIGEST, Body(bundle=bundle), 1, parity=parity),
+    ]
+
+    found = linted(("attestation", asked), versions=versions).findings
+
+    assert [finding.level for finding in found] == (["error"] if reason else [])
+    if reason:
+        assert found[0].field == "spec.challengers[0].version"
+        assert found[0].reason.endswith(reason)
+        assert fix in found[0].fix
 
 
 def test_every_protected_slice_of_the_model_must_be_watched_or_is_warned_of():
