@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import sqlite3
+import sys
 from importlib.util import find_spec
 
 EXTRAS = {
@@ -36,4 +37,9 @@ def versions() -> dict[str, str]:
 
 def extras() -> list[str]:
     """The extras whose module can be imported."""
-    return [extra for extra, module in EXTRAS.items() if find_spec(module) is not None]
+    return [extra for extra, module in EXTRAS.items() if _is_there(module)]
+
+
+def _is_there(module: str) -> bool:
+    # A module that is loaded may have put another in its place that has no spec: faust does.
+    return module in sys.modules or find_spec(module) is not None

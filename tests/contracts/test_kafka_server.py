@@ -18,6 +18,7 @@ from deploy.kafka_local import BrokerError, Cluster, Options
 from deploy.kafka_local.ports import free_ports, is_free, listens
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_cluster import Cluster as Reach
+from tests.processes import running
 
 pytestmark = pytest.mark.cluster
 
@@ -45,14 +46,6 @@ def consume(client: dict[str, Any], topic: str, *, count: int) -> list[bytes]:
 
 def numbers(first: int, last: int) -> list[bytes]:
     return [b"%d" % number for number in range(first, last)]
-
-
-def alive(pid: int) -> bool:
-    """Whether it runs; one that nobody has waited for yet does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def within(seconds: float, holds: Any) -> bool:
@@ -88,7 +81,7 @@ def test_records_survive_kill_9(kafka_server, topic_prefix):
     before = node.pid
 
     node.kill()
-    gone = not alive(before) and not listens(node.ports["PLAINTEXT"])
+    gone = not running(before) and not listens(node.ports["PLAINTEXT"])
     node.start()
     produce(kafka_server.client(), topic, numbers(1_000, 1_100))
 

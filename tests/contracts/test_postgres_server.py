@@ -13,6 +13,7 @@ import pytest
 
 from deploy.postgres_local import MissingError, Server, ServerError, find
 from tests.contracts.postgres import free_port
+from tests.processes import running
 
 STARTER = """
 import sys, time
@@ -58,14 +59,14 @@ def test_a_server_goes_with_whoever_started_it_and_keeps_what_was_committed(fold
     starter.stdout.close()
 
     with Server(folder, port=port) as server:
-        assert not os.path.exists(f"/proc/{first}")
+        assert not running(first)
         assert "kept" in databases(server)
         server.make_database("kept")
         server.restart("immediate")
         assert "kept" in databases(server)
         last = server.pid
 
-    assert not os.path.exists(f"/proc/{last}")
+    assert not running(last)
 
 
 def test_a_port_that_is_taken_is_said_with_the_servers_own_words(folder):

@@ -6,7 +6,8 @@ import pytest
 
 from penstock.settings import Settings
 from tests.contracts.postgres import free_port
-from tests.crash.killing import Service, running
+from tests.crash.killing import Service
+from tests.processes import running
 
 
 @pytest.fixture

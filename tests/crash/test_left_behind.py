@@ -13,7 +13,8 @@ from streams.db import leases
 from streams.db.engine import writing
 from tests.contracts.postgres import free_port
 from tests.crash.history import history
-from tests.crash.killing import Service, running
+from tests.crash.killing import Service
+from tests.processes import running
 from tests.crash.story import sender
 
 

@@ -13,18 +13,11 @@ import pytest
 from penstock import lock
 from penstock.supervisor import Supervisor
 from streams.errors import UnavailableError
+from tests.processes import running
 
 UNTIL_EOF = "import sys; sys.stdin.read()"
 STUBBORN = "import time\nwhile True: time.sleep(1)"
 DIES = "import sys; sys.exit(7)"
-
-
-def running(pid: int) -> bool:
-    """Whether the process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def eventually(holds, seconds: float) -> bool:
