@@ -14,8 +14,8 @@ from streams.db.engine import writing
 from tests.contracts.postgres import free_port
 from tests.crash.history import history
 from tests.crash.killing import Service
-from tests.processes import running
 from tests.crash.story import sender
+from tests.processes import running
 
 
 def wait_for(holds, seconds):
