@@ -80,5 +80,5 @@ def test_a_version_that_is_not_there_is_answered_with_the_nearest(db):
 
 
 def test_a_version_must_bring_the_files_that_it_names(db):
-    with pytest.raises(InputError, match="no file 'model.onnx'"):
+    with pytest.raises(InputError, match=r"no file 'model\.onnx'"):
         versions.add_version(db, "spam", "v1", body=versions.Body(bundle=WHOLE), now_ms=1, by="ann")
