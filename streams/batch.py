@@ -200,7 +200,7 @@ class Batches:
     ) -> tuple[list[ledger.Report], dict[ledger.AssignedKey, tuple[int, int, int]]]:
         """Feedback by unit and assigned counts: neither is about a request."""
         arrived = reports.reports_among(arrivals, codes=self._codes, units=self._units)
-        counted = reports.assigned_among(arrivals, codes=self._codes)
+        counted = reports.assigned_among(arrivals, before, codes=self._codes)
         ids: dict[int, list[bytes]] = {}
         for _, row in arrived:
             ids.setdefault(row.model_no, []).append(row.feedback_id8)

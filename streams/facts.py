@@ -235,6 +235,7 @@ class AssignedCounts(NamedTuple):
     arm_no: int
     minute_ms: int
     partition: int
+    watermark_ms: int
     assigned: int
     answered: int
     dropped: int

@@ -98,14 +98,17 @@ def _fact(report: Report, partition: int, watermark_ms: int, sign: int) -> Repor
     )  # fmt: skip
 
 
+Met = tuple[int, int]  # the partition of an event, and the watermark that it met there
+
+
 def assigned_among(
-    arrivals: Arrivals, *, codes: Codes
-) -> list[tuple[int, AssignedKey, tuple[int, int, int]]]:
-    """(partition, key, counts) of each assigned event."""
+    arrivals: Arrivals, watermarks: Ints, *, codes: Codes
+) -> list[tuple[Met, AssignedKey, tuple[int, int, int]]]:
+    """(where it came, key, counts) of each assigned event."""
     model_nos, routes, arms = codes.of("model"), codes.of("route"), codes.of("arm")
     return [
         (
-            int(arrivals.partition[k]),
+            (int(arrivals.partition[k]), int(watermarks[k])),
             (
                 pid16(event.instance),
                 event.minute,
@@ -122,13 +125,13 @@ def assigned_among(
 
 
 def fold_assigned(
-    arrived: list[tuple[int, AssignedKey, tuple[int, int, int]]],
+    arrived: list[tuple[Met, AssignedKey, tuple[int, int, int]]],
     stored: Mapping[AssignedKey, tuple[int, int, int]],
 ) -> tuple[dict[AssignedKey, tuple[int, int, int]], list[AssignedCounts]]:
     """(counts to store, facts): each count is the largest seen, a fact is what it grew by."""
     counts: dict[AssignedKey, tuple[int, int, int]] = {}
     facts = []
-    for partition, key, said in arrived:
+    for met, key, said in arrived:
         had = counts.get(key) or stored.get(key, (0, 0, 0))
         now = (max(had[0], said[0]), max(had[1], said[1]), max(had[2], said[2]))
         if now == had:
@@ -137,7 +140,7 @@ def fold_assigned(
         _, minute_ms, model_no, route_no, route_version, arm_no = key
         grown = (now[0] - had[0], now[1] - had[1], now[2] - had[2])
         facts.append(
-            AssignedCounts(model_no, route_no, route_version, arm_no, minute_ms, partition, *grown)
+            AssignedCounts(model_no, route_no, route_version, arm_no, minute_ms, *met, *grown)
         )
     return counts, facts
 
