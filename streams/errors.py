@@ -5,6 +5,8 @@
     ├── InputError (ValueError) the given value is wrong: fix the value, do not repeat it
     ├── ConflictError           someone else moved it: read again, then it is safe to retry
     ├── UnavailableError        a log, database or disk is away or full: safe to retry later
+    ├── ScoringError            a version's file gave no answer: it counts as its error
+    ├── NotAllowedError         the one who asks has not the right: another one must
     └── IllegalTransitionError  the pair (stage, signal) is not in the table
 
 Every error carries `why` (the cause) and `fix` (what to do next), which the command line
@@ -51,6 +53,21 @@ class ConflictError(Error):
 
 class UnavailableError(Error):
     """A log, database or disk is away, busy or full; retrying later is safe."""
+
+
+class ScoringError(Error):
+    """A version's file gave no answer.
+
+    `kind` is load, run, crashed, timeout, memory, not-finite or shape.
+    """
+
+    def __init__(self, message: str, *, kind: str, why: str = "", fix: str = "") -> None:
+        super().__init__(message, why=why, fix=fix)
+        self.kind = kind
+
+
+class NotAllowedError(Error):
+    """The one who asks has not the right: another person, key or role is needed."""
 
 
 class IllegalTransitionError(Error):
