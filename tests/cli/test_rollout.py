@@ -2,17 +2,21 @@
 
 import pytest
 
+from tests.cli.conftest import written
 from tests.rollout.examples import FOLDER, FRAUD, GONE, edited
 
 SPEC, MODEL = FOLDER / "rollout.yaml", FOLDER / "model.yaml"
+LINEAGE = ("dataset: fraud@3", "hyperparameters: {depth: 6}", "seed: 7", "commit: 3fae2c9")
 
 
 @pytest.fixture
-def fraud(installed):
-    """An installation that knows the example's model and its versions."""
+def fraud(installed, tmp_path):
+    """An installation that knows the example's model and its versions, with their lineage."""
     installed("model", "register", "-f", str(MODEL))
+    words = written(tmp_path / "version.yaml", *LINEAGE)
     for label in ("41", "42"):
-        installed("model", "add-version", "fraud-scorer", label, "--digest", label[-1] * 64)
+        weights = ("--digest", label[-1] * 64)
+        installed("model", "add-version", "fraud-scorer", label, "-f", str(words), *weights)
     return installed
 
 
