@@ -3,9 +3,5 @@
 from streams.errors import Error
 
 
-class NotAllowedError(Error):
-    """The one who asks has not the right: another key or role is needed."""
-
-
 class ConditionError(Error):
     """What was waited for did not come, or what must hold does not."""

@@ -8,8 +8,7 @@ from collections.abc import Callable
 import httpx
 import msgspec
 
-from penstock.errors import NotAllowedError
-from streams.errors import Error, UnavailableError
+from streams.errors import Error, NotAllowedError, UnavailableError
 
 PATH = "/v1/events"
 RETRIED = frozenset((429, 502, 503, 504))

@@ -8,8 +8,14 @@ import click
 
 from penstock.cli.base import Group
 from penstock.cli.output import FORMATS, Output
-from penstock.errors import ConditionError, NotAllowedError
-from streams.errors import ConfigError, ConflictError, Error, IllegalTransitionError
+from penstock.errors import ConditionError
+from streams.errors import (
+    ConfigError,
+    ConflictError,
+    Error,
+    IllegalTransitionError,
+    NotAllowedError,
+)
 
 _HERE = "penstock.cli"
 COMMANDS = {

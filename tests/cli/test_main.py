@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from penstock.cli import main
-from penstock.errors import ConditionError, NotAllowedError
+from penstock.errors import ConditionError
 from penstock.escaping import escaped
-from streams.errors import ConfigError, ConflictError, Error, InputError
+from streams.errors import ConfigError, ConflictError, Error, InputError, NotAllowedError
 
 HEAVY = (
     "sqlalchemy", "alembic", "numpy", "scipy", "httpx", "fastapi", "uvicorn", "msgspec", "yaml",
