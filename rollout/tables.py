@@ -1,6 +1,16 @@
 """The tables of rollouts."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
 from streams.db.metadata import metadata
 
@@ -23,4 +33,50 @@ route_table = Table(
         postgresql_where=text("replaced_by IS NULL"),
     ),
     comment="route tables as they were published; of each route one is not replaced",
+)
+
+rollout = Table(
+    "rollout",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("salt", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    comment="rollouts as they were created; where one stands is a fold of its decisions",
+)
+
+rollout_live = Table(
+    "rollout_live",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("rollout", Text, nullable=False),
+    comment="which rollout has a route, from its start to its end",
+)
+
+rollout_revision = Table(
+    "rollout_revision",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("no", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    comment="specs as they were written; which one holds stands in the decisions",
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("begins_epoch", Integer),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("begins_epoch"),
+    comment="decisions about rollouts, a chain each: append-only",
 )

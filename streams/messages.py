@@ -18,10 +18,39 @@ class DeadLettered(msgspec.Struct, tag="dead-lettered", frozen=True):
     codes: dict[str, int]  # how many of each code
 
 
-Message = DeadLettered
+class RolloutDecided(msgspec.Struct, tag="rollout-decided", frozen=True, kw_only=True):
+    """Decision `seq` about a rollout; its record has the hash, and says more."""
+
+    id: str
+    at_ms: int
+    rollout: str
+    model: str
+    route: str
+    seq: int
+    signal: str
+    before: str = msgspec.field(name="from")
+    after: str = msgspec.field(name="to")
+    who: str | None  # None: nobody, the evidence or a time
+    because: tuple[str, ...]
+    hash: str
+
+
+class RouteChanged(msgspec.Struct, tag="route-changed", frozen=True, kw_only=True):
+    """A route has a new table: of two, the one of the higher (generation, version) is newer."""
+
+    id: str
+    at_ms: int
+    rollout: str
+    model: str
+    route: str
+    generation: int
+    version: int
+
+
+Message = DeadLettered | RolloutDecided | RouteChanged
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Message)
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
 def encode(message: Message) -> bytes:

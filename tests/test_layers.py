@@ -27,8 +27,9 @@ KNOW_SQL = {
 PASS_CONNECTIONS = {
     # They open transactions and hand the connection on; they hold no statement.
     "streams/batch.py", "streams/collector.py", "streams/holding.py", "streams/panel.py",
-    "streams/pipe.py", "streams/pipeline.py",
-    "streams/relay.py",
+    "streams/pipe.py", "streams/pipeline.py", "rollout/collector.py", "rollout/opening.py",
+    "streams/relay.py", "rollout/acting.py", "rollout/consequences.py", "rollout/editing.py",
+    "rollout/permits.py",
 }  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from sqlalchemy import text
 
 from penstock import migrations
 from penstock.migrations import VERSION_TABLE, is_declared, revisions, status, upgrade
-from rollout import routes
+from rollout import routes, store
+from rollout.routes import upcoming
 from streams import positions, presence
 from streams.db import days
 from streams.db.engine import reading, writing
@@ -224,3 +225,20 @@ def test_a_release_before_ingests_beside_the_table_of_routes(engine, database_ur
     with reading(engine) as connection:
         assert routes.newest(connection) == []
         assert presence.listed(connection) == []
+
+
+def test_a_release_before_counts_beside_the_tables_of_rollouts(engine, database_url):
+    with writing(engine) as connection:
+        command.upgrade(migrations._config(connection), "0005")
+        old = upcoming(connection, "spam", "inbox").table(
+            salt="s", champion="41", challengers=[], expires_at=1
+        )
+        routes.publish(connection, old)
+
+    upgrade(database_url)
+
+    assert differences(engine) == []
+    with reading(engine) as connection:
+        assert store.summaries(connection) == []
+        assert routes.newest(connection) == [old]
+        assert upcoming(connection, "spam", "inbox").version == old.version + 1

@@ -1,0 +1,231 @@
+"""Rollouts, their specs and their decisions, as rows."""
+
+import secrets
+from collections.abc import Mapping
+
+from msgspec import Struct
+from sqlalchemy import Connection, Table, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from rollout import spec as specs
+from rollout.decisions import Decision, canonical, decoded
+from rollout.spec import Rollout
+from rollout.stages import FINAL, Course, Kind, course
+from rollout.states import State, folded
+from rollout.tables import decision, rollout, rollout_live, rollout_revision
+from streams.errors import ConflictError, InputError
+
+
+class Revision(Struct, frozen=True, kw_only=True):
+    """A spec as it was written; `no` counts from 1."""
+
+    no: int
+    digest: str
+    body: bytes
+    reason: str
+    created_ms: int
+    created_by: str
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """A rollout as its rows tell: who made it, the specs, the decisions and where they led."""
+
+    name: str
+    model: str
+    route: str
+    salt: str
+    created_ms: int
+    created_by: str
+    revisions: tuple[Revision, ...]
+    decisions: tuple[Decision, ...]
+    state: State
+
+    @property
+    def revision(self) -> Revision:
+        """The one that holds."""
+        return next(r for r in reversed(self.revisions) if r.digest == self.state.revision)
+
+    @property
+    def waiting(self) -> Revision | None:
+        """The newest one, while it waits for a second person."""
+        newest = self.revisions[-1]
+        ended = self.state.place.kind in FINAL
+        return None if ended or newest.no == self.revision.no else newest
+
+    @property
+    def declared(self) -> Rollout:
+        """The spec that holds."""
+        return specs.decoded(self.revision.body)
+
+    @property
+    def course(self) -> Course:
+        return course(self.declared.spec)
+
+    @property
+    def authors(self) -> frozenset[str]:
+        """Who made the rollout, and who wrote the revision that holds."""
+        return frozenset({self.created_by, self.revision.created_by})
+
+    def course_of(self, digest: str) -> Course:
+        """The course of another of its revisions."""
+        [body, *_] = [each.body for each in self.revisions if each.digest == digest]
+        return course(specs.decoded(body).spec)
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """The challengers that are not out, in the spec's order."""
+        refs = (ref.version for ref in self.declared.spec.challengers)
+        return tuple(arm for arm in refs if arm not in self.state.dropped)
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """One line of the list of rollouts."""
+
+    rollout: str
+    model: str
+    route: str
+    stage: Kind
+    seq: int
+    changed_ms: int
+
+
+def create(connection: Connection, declared: Rollout, *, reason: str, now_ms: int, by: str) -> None:
+    """The rollout is a draft. Raises ConflictError where its name is taken."""
+    name = declared.metadata.name
+    row = {
+        "name": name, "model": declared.spec.model, "route": declared.spec.route,
+        "salt": secrets.token_hex(8), "created_ms": now_ms, "created_by": by,
+    }  # fmt: skip
+    if not _added(connection, rollout, row):
+        raise ConflictError(
+            f"there is a rollout {name!r} already",
+            why="a name stands for one rollout for ever: its decisions carry it",
+            fix=f"penstock rollout edit {name} changes it; another one needs another metadata.name",
+        )
+    add_revision(connection, declared, no=1, reason=reason, now_ms=now_ms, by=by)
+
+
+def add_revision(
+    connection: Connection, declared: Rollout, *, no: int, reason: str, now_ms: int, by: str
+) -> None:
+    """The spec is revision `no`. Raises ConflictError when another took that number meanwhile."""
+    name = declared.metadata.name
+    row = {
+        "rollout": name, "no": no, "digest": specs.digest(declared),
+        "body": specs.canonical(declared), "reason": reason, "created_ms": now_ms,
+        "created_by": by,
+    }  # fmt: skip
+    if not _added(connection, rollout_revision, row):
+        raise _moved(name)
+
+
+def standing(connection: Connection, name: str) -> Standing:
+    """The rollout `name`. Raises InputError where there is none."""
+    row = connection.execute(select(rollout).where(rollout.c.name == name)).first()
+    if row is None:
+        raise InputError(
+            f"there is no rollout {name!r}", field="rollout", fix="penstock rollout list names them"
+        )
+    revisions = tuple(
+        Revision(**found)
+        for found in connection.execute(
+            select(*(c for c in rollout_revision.c if c.name != "rollout"))
+            .where(rollout_revision.c.rollout == name)
+            .order_by(rollout_revision.c.no)
+        ).mappings()
+    )
+    decisions = tuple(decoded(body) for body in log(connection, name))
+    begun = State(rollout=name, revision=revisions[0].digest)
+    return Standing(
+        **row._mapping,
+        revisions=revisions,
+        decisions=decisions,
+        state=folded(begun, decisions),
+    )
+
+
+def log(connection: Connection, name: str) -> list[bytes]:
+    """The canonical bytes of every decision about `name`, oldest first."""
+    rows = connection.execute(
+        select(decision.c.body).where(decision.c.rollout == name).order_by(decision.c.seq)
+    )
+    return [bytes(row.body) for row in rows]
+
+
+def append(connection: Connection, made: Decision, *, begins_epoch: int | None) -> bool:
+    """The decision is stored; False when another took its number, or its epoch's, meanwhile."""
+    row = {
+        "rollout": made.rollout, "seq": made.seq, "at_ms": made.at_ms,
+        "begins_epoch": begins_epoch, "body": canonical(made),
+    }  # fmt: skip
+    return _added(connection, decision, row)
+
+
+def next_epoch(connection: Connection) -> int:
+    """A number that no epoch of this installation has."""
+    return 1 + (connection.execute(select(func.max(decision.c.begins_epoch))).scalar() or 0)
+
+
+def take_route(connection: Connection, taker: Standing) -> None:
+    """The rollout has its route until `leave_route`. Raises ConflictError while another has it."""
+    row = {"model": taker.model, "route": taker.route, "rollout": taker.name}
+    if _added(connection, rollout_live, row):
+        return
+    at = rollout_live.c
+    holder = connection.execute(
+        select(at.rollout).where(at.model == taker.model, at.route == taker.route)
+    ).scalar()
+    raise ConflictError(
+        f"route {taker.route!r} of {taker.model!r} has a live rollout: {holder or 'another one'}",
+        why="two at once would take each other's units",
+        fix="wait until it has ended, or roll it back: penstock rollout list",
+    )
+
+
+def leave_route(connection: Connection, taker: Standing) -> None:
+    """The route is free."""
+    connection.execute(delete(rollout_live).where(rollout_live.c.rollout == taker.name))
+
+
+def summaries(connection: Connection) -> list[Summary]:
+    """Every rollout, the newest first."""
+    newest = (
+        select(decision.c.rollout, func.max(decision.c.seq).label("seq"))
+        .group_by(decision.c.rollout)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(rollout, decision.c.body)
+        .outerjoin(newest, newest.c.rollout == rollout.c.name)
+        .outerjoin(
+            decision,
+            (decision.c.rollout == newest.c.rollout) & (decision.c.seq == newest.c.seq),
+        )
+        .order_by(rollout.c.created_ms.desc(), rollout.c.name)
+    )
+    found = []
+    for row in rows:
+        last = None if row.body is None else decoded(bytes(row.body))
+        place = last.after if last else State(rollout=row.name, revision="").place
+        found.append(
+            Summary(
+                rollout=row.name, model=row.model, route=row.route, stage=place.kind,
+                seq=last.seq if last else 0,
+                changed_ms=last.at_ms if last else row.created_ms,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _added(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
+    """Whether the row is new; a transaction that adds the same one is waited for."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(dict(row)).on_conflict_do_nothing()
+    key = next(iter(table.primary_key.columns))
+    return connection.execute(statement.returning(key)).first() is not None
+
+
+def _moved(name: str) -> ConflictError:
+    return ConflictError(
+        f"rollout {name!r} was changed meanwhile", fix=f"look again: penstock rollout get {name}"
+    )

@@ -1,0 +1,69 @@
+"""What a place means for traffic: who is given what, and which step's evidence it is. Pure."""
+
+from collections.abc import Collection
+
+from msgspec import Struct
+
+from rollout.assignment import REQUEST, Challenger, RouteTable
+from rollout.assignment import Place as Number
+from rollout.spec import Scope, Spec
+from rollout.stages import Course, Kind, Place, weight
+
+NO_STEP = -1
+
+
+class Traffic(Struct, frozen=True, kw_only=True):
+    """Who answers.
+
+    Args:
+        champion: the version that answers what no challenger owns.
+        shares: of each challenger, in the spec's order; none once one of them is the champion.
+        scope: the requests that may go to a challenger; None: all.
+        confirm: whether a person confirms each of the challenger's answers.
+        step: the step whose evidence it is: an approval goes on with the one before it. NO_STEP
+            once it is evidence of none.
+    """
+
+    champion: str
+    shares: tuple[float, ...]
+    scope: Scope | None = None
+    confirm: bool = False
+    step: int = NO_STEP
+
+    def table(self, number: Number, spec: Spec, *, salt: str, expires_at: int) -> RouteTable:
+        """The route table that says so."""
+        return number.table(
+            salt=salt,
+            champion=self.champion,
+            challengers=[
+                Challenger(version=ref.version, share=share, confirm=self.confirm)
+                for ref, share in zip(spec.challengers, self.shares, strict=False)
+            ],
+            unit=spec.assignment.unit if spec.assignment.sticky else REQUEST,
+            scope={self.scope.tag: self.scope.values} if self.scope else None,
+            expires_at=expires_at,
+        )
+
+
+def traffic(
+    spec: Spec, course: Course, place: Place, *, dropped: Collection[str]
+) -> Traffic | None:
+    """Who answers while a rollout stands at `place`; None before it starts."""
+    if place.kind in (Kind.DRAFT, Kind.PLANNED):
+        return None
+    share = weight(course, place) / 100
+    if place.kind is Kind.DONE and share:
+        [winner] = [ref.version for ref in spec.challengers if ref.version not in dropped]
+        return Traffic(champion=winner, shares=())
+    shares = tuple(0.0 if ref.version in dropped else share for ref in spec.challengers)
+    if place.kind in (Kind.DONE, Kind.ROLLING_BACK, Kind.ROLLED_BACK, Kind.CANCELLED):
+        return Traffic(champion=spec.champion.version, shares=shares)
+    step = course[place.step]
+    goes_on = step.kind is Kind.APPROVAL and place.step > 0
+    return Traffic(
+        champion=spec.champion.version,
+        shares=shares,
+        scope=step.scope,
+        confirm=step.confirm,
+        step=place.step - 1 if goes_on else place.step,
+    )
