@@ -1,0 +1,275 @@
+"""What intake counts for a rollout: the frozen parameters of an epoch, and the shape of its cells.
+
+An epoch is the body of a plan of kind "rollout", and closing it is another. A metric's vector has
+a row for each group and a column for each outcome; the first column says how many were enrolled:
+
+    arms   groups: champion (two halves, for the self-check), challengers   columns: levels
+    pairs  groups: challenger by stratum                                    columns: `Pair`
+
+What is enrolled and has no outcome by age H is missing, by subtraction, and stands for the level
+that the metric declares. So nothing needs a sweep, and a vector is linear in what happened.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta, Struct
+
+from evidence.buckets import Levels
+from evidence.forms import Form
+from evidence.paired import Pair
+from rollout.spec import Loss, Source
+from streams.errors import InputError
+from streams.hashing import assignment_point
+from streams.models import pane_width_ms
+
+Ints = npt.NDArray[np.int64]
+
+PLAN = "rollout"
+HALVES = 2
+EVERYWHERE = -1  # the slot that stands for all requests
+SETTLES_MS = 600_000
+"""The age at which answers and pairs are complete where the spec says nothing else."""
+
+
+class Side(StrEnum):
+    """What is compared: units of two arms, or two answers to one request."""
+
+    ARMS = "arms"
+    PAIRS = "pairs"
+
+
+class Arm(Struct, frozen=True, kw_only=True):
+    """A challenger in one epoch.
+
+    `pi` is its probability among the units that the epoch compares; None: no evidence between
+    arms.
+    """
+
+    arm: str
+    version: str
+    share: float
+    pi: float | None = None
+    lo: float = 0.0  # the points of the lanes that it owns
+    hi: float = 0.0
+
+
+class Buckets(Struct, frozen=True, kw_only=True):
+    """How real values become levels (`evidence.buckets.Levels`)."""
+
+    cap: float
+    least: float
+    floor: float = 0.0
+    count: int = 64
+
+    def levels(self) -> Levels:
+        return Levels(cap=self.cap, least=self.least, floor=self.floor, count=self.count)
+
+
+class Counted(Struct, frozen=True, kw_only=True):
+    """One metric of an epoch, as it is counted and tested. All of it is frozen.
+
+    Args:
+        limit: the margin, or the ceiling, in units of the metric; of a quantile 0, because its
+            margin is in `thresholds`.
+        label_source: whose labels tell the outcome; None where the answer itself does.
+        horizon_ms: H, the age at which a pane freezes, from its end.
+        levels: the outcome of each column, in units of the metric; empty for pairs.
+        missing: the column's index (of `levels`, or a `Pair`) that stands for what is missing.
+        buckets: of a mean; None for a rate.
+        thresholds: of a quantile, ms: the champion's, the challenger's.
+        q: inclusion probability of each stratum: agreements, disagreements, and the same again
+            for protected slices where these are sampled at another rate; (1,) when all are seen.
+        centre, sd: the champion's expected mean and spread, from earlier traffic.
+        discordance: expected spread of one weighted pair.
+        is_guardrail: whether its harm rolls back.
+    """
+
+    name: str
+    source: Source
+    loss: Loss | None
+    form: Form
+    side: Side
+    limit: float
+    higher_is_better: bool
+    horizon_ms: int
+    missing: int
+    label_source: str | None = None
+    levels: tuple[float, ...] = (0.0, 1.0)
+    buckets: Buckets | None = None
+    thresholds: tuple[float, float] | None = None
+    q: tuple[float, ...] = (1.0,)
+    centre: float = 0.0
+    sd: float = 1.0
+    discordance: float = 1.0
+    is_guardrail: bool = False
+
+    @property
+    def columns(self) -> int:
+        """Enrolled, then one for each outcome; an unresolved pair is one by subtraction alone."""
+        return 1 + (len(self.levels) if self.side is Side.ARMS else int(Pair.UNRESOLVED))
+
+    @property
+    def width_ms(self) -> int:
+        return pane_width_ms(self.horizon_ms)
+
+    def groups(self, challengers: int) -> int:
+        if self.side is Side.ARMS:
+            return HALVES + challengers
+        return challengers * len(self.q)
+
+
+class Part(Struct, frozen=True):
+    """A slice that is judged by itself, and the bit of an answer's mask that says so."""
+
+    name: str
+    slot: int
+    protected: bool = False
+
+
+class Salts(Struct, frozen=True, kw_only=True):
+    """Each draws for one purpose; all differ, so that no draw says anything about another."""
+
+    assignment: str
+    audit: str
+    rounding: str
+    self_check: str
+
+    def __post_init__(self) -> None:
+        if len({getattr(self, name) for name in self.__struct_fields__}) < 4:
+            raise InputError("two salts are the same", field="salts", rule="unique")
+
+
+class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
+    """An epoch from its first unit on.
+
+    Args:
+        epoch: unique in the installation: ledger rows name it, and plans say for which route
+            versions. Requests without one serve paired evidence, by their time.
+        opens_ms: domain clock, later than the plan's commit by more than workers take to read it.
+        positive: the class that a miss is about, of a model with two.
+        scope: slots of the slices that make up the scope, () for all requests; None where no
+            declared slices say who is in scope, so that no arm can be compared.
+        estimand: evidence of another one never joins this epoch's.
+        checks: whether Penstock split the requests, so that an arm can be held to its lane.
+        expects_pairs: whether every live answer of the champion has a shadow; then one without is
+            the challenger's failure.
+    """
+
+    rollout: str
+    model: str
+    route: str
+    epoch: Annotated[int, Meta(ge=1)]
+    opens_ms: int
+    champion: str
+    challengers: Annotated[tuple[Arm, ...], Meta(min_length=1)]
+    metrics: tuple[Counted, ...]
+    salts: Salts
+    positive: str | None = None
+    slices: tuple[Part, ...] = ()
+    scope: tuple[int, ...] | None = ()
+    estimand: Literal["assigned", "supervised"] = "assigned"
+    checks: bool = True
+    expects_pairs: bool = False
+    alpha: float = 0.05
+    planned_units: int = 20_000
+    guardrails: int = 1
+    paths: int = 1
+    self_check: bool = True
+
+    def where(self) -> tuple[int, ...]:
+        """The slots that are counted: everything, then each slice."""
+        return (EVERYWHERE, *(part.slot for part in self.slices))
+
+    def what(self, metric: int, slot: int) -> str:
+        """The counter of a metric in a slice."""
+        return f"{self.prefix}{metric}/{slot}"
+
+    def corrected(self, metric: int) -> str:
+        """The counter of what changed after its pane was frozen: from column x column."""
+        return f"rollout-late/{self.epoch}/{metric}"
+
+    @property
+    def prefix(self) -> str:
+        return f"rollout/{self.epoch}/"
+
+    @property
+    def split(self) -> str:
+        """The counter of `SPLIT`, and behind it of each arm's answers, the champion's first."""
+        return f"{self.prefix}split"
+
+    @property
+    def assigned(self) -> str:
+        """The counter of what clients assigned and got answered, for each arm."""
+        return f"{self.prefix}assigned"
+
+
+SPLIT = ("misassigned", "stale", "conflicts", "unchecked")
+ASSIGNED = ("assigned", "answered")
+
+
+class Closed(Struct, frozen=True, kw_only=True, tag="closed"):
+    """From `closes_ms` on, event time, requests are no evidence of the epoch: stale.
+
+    It lies ahead of the plan's commit as `opens_ms` does, and some time after the next route table
+    was published: services learn of that one by and by.
+    """
+
+    rollout: str
+    epoch: int
+    closes_ms: int
+
+
+Body = Opened | Closed
+_DECODER = msgspec.json.Decoder(Body)
+
+
+def encoded(body: Body) -> bytes:
+    """The plan's body."""
+    return msgspec.json.encode(body, order="sorted")
+
+
+def decoded(body: bytes) -> Body:
+    """What a plan of kind "rollout" says. Raises InputError for anything else."""
+    try:
+        found: Body = _DECODER.decode(body)
+    except msgspec.DecodeError as error:
+        raise InputError(f"the plan of a rollout cannot be read: {error}", rule="plan") from error
+    return found
+
+
+def shaped(metric: Counted, vector: Ints, challengers: int) -> Ints:
+    """A stored vector as (groups, columns); the empty one has counted nothing."""
+    groups = metric.groups(challengers)
+    if not len(vector):
+        return np.zeros((groups, metric.columns), np.int64)
+    return vector.reshape(groups, metric.columns)
+
+
+def outcomes(metric: Counted, shaped: Ints) -> Ints:
+    """Counts of each outcome, shape (groups, levels or `Pair`): the missing ones in their place.
+
+    Raises InputError when more outcomes were counted than were enrolled.
+    """
+    known = shaped[:, 1:]
+    missing = shaped[:, 0] - known.sum(axis=1)
+    if (missing < 0).any():
+        raise InputError(
+            f"{metric.name}: {-int(missing.min())} outcomes of nobody",
+            field=metric.name,
+            rule="outcomes are of those enrolled",
+        )
+    found = known
+    if metric.side is Side.PAIRS:
+        found = np.concatenate([known, np.zeros((len(known), 1), np.int64)], axis=1)
+    found = found.copy()
+    found[:, metric.missing] += missing
+    return found
+
+
+def point(salt: str, pid16: bytes) -> float:
+    """A permanent random number of a request in [0, 1), for this salt."""
+    return assignment_point(salt, pid16.hex())

@@ -1,0 +1,103 @@
+"""Who an answer's row stands for in an epoch: a function of the row and the epoch alone."""
+
+import uuid
+
+import numpy as np
+import numpy.typing as npt
+
+from rollout.cells import HALVES, point
+from rollout.epoch_index import Epoch
+from streams.facts import CONFLICT, LIVE, SHADOW, Answers
+from streams.hashing import assignment_point
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+class Standing:
+    """The rows of a batch as one epoch sees them.
+
+    Args:
+        named: rows that belong to the epoch by route version or time.
+
+    Attributes:
+        mine: rows of requests that began before the epoch closed.
+        live, shadow: what the answer was; a live one that conflicts with an earlier is neither.
+        version: 0 the champion's, k the k-th challenger's, -1 another's.
+        arm: the same of the arm, -1 for an answer that is astray.
+        astray: live answers that name no arm, another's version, or not the arm that their id
+            draws. Evidence against the split.
+        stale, conflicts, unchecked: live answers by route version that are evidence of nothing, or
+            whose arm cannot be drawn again.
+    """
+
+    def __init__(self, answers: Answers, epoch: Epoch, named: Bools) -> None:
+        self._answers, self._opened = answers, epoch.opened
+        role, flags = answers.ints("role"), answers.ints("flags")
+        by_route = answers.ints("epoch") > 0
+        self.mine = named & (answers.ints("event_ms") < epoch.closes_ms)
+        self.live = (role == LIVE) & (flags & CONFLICT == 0)
+        self.shadow = role == SHADOW
+        self.version = _index(answers.ints("version_no"), epoch.versions)
+        arm = _index(answers.ints("arm_no"), epoch.arms) if self._opened.checks else self.version
+        wanted = self.mine & self.live & by_route
+        self.stale = named & ~self.mine & self.live & by_route
+        self.conflicts = self.mine & (role == LIVE) & (flags & CONFLICT > 0) & by_route
+        self.astray = wanted & ((arm < 0) | (arm != self.version))
+        self.unchecked = np.zeros(len(answers), bool)
+        self._check_lanes(wanted & ~self.astray, arm)
+        self.arm = np.where(self.astray, -1, arm)
+        self._assigned = wanted & ~self.astray
+
+    def _check_lanes(self, wanted: Bools, arm: Ints) -> None:
+        """Rows whose id draws another arm than the one that they name are astray.
+
+        Only a dated UUID can be read back from a row; others are unchecked. Where there is a
+        scope, a champion's request may be outside of it, and only a challenger's has to draw it.
+        """
+        opened = self._opened
+        if not opened.checks:
+            return
+        days, pids = self._answers.ints("day"), self._answers.column("pid16")
+        for k in wanted.nonzero()[0].tolist():
+            if not days[k]:
+                self.unchecked[k] = True
+                continue
+            at = assignment_point(opened.salts.assignment, str(uuid.UUID(bytes=pids[k])))
+            drawn = next((n for n, c in enumerate(opened.challengers, 1) if c.lo <= at < c.hi), 0)
+            self.astray[k] = drawn != arm[k] and (opened.scope == () or arm[k] > 0)
+
+    def units(self, rows: Ints) -> Bools:
+        """Which of these rows are units of the arms: assigned by the epoch's table, in scope."""
+        scope = self._opened.scope
+        if scope is None:
+            return np.zeros(len(rows), bool)
+        held: Bools = self._assigned[rows]
+        if scope:
+            slots = sum(1 << slot for slot in scope)
+            held = held & (self._answers.ints("slices")[rows] & slots > 0)
+        return held
+
+    def groups(self, rows: Ints) -> Ints:
+        """The group of each unit: a half of the champion by a salt of its own, or a challenger."""
+        arm, pids = self.arm[rows], self._answers.column("pid16")
+        found = arm + HALVES - 1
+        salt = self._opened.salts.self_check
+        for at in (arm == 0).nonzero()[0].tolist():
+            found[at] = int(point(salt, pids[rows[at]]) * HALVES)
+        return found
+
+    def pairs(self, row: Ints, live: Ints) -> Bools:
+        """Which of these are the champion and a challenger, one live and the other in shadow."""
+        found: Bools = self.mine[live] & self.live[live] & ~self.astray[live] & self.shadow[row]
+        one, other = self.version[row], self.version[live]
+        found &= (one >= 0) & (other >= 0) & ((one == 0) != (other == 0))
+        return found
+
+
+def _index(values: Ints, names: tuple[int, ...]) -> Ints:
+    """Where each value stands among `names`; -1 for none."""
+    found = np.full(len(values), -1, np.int64)
+    for k, name in enumerate(names):
+        found[values == name] = k
+    return found

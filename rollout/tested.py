@@ -1,0 +1,92 @@
+"""From a metric's cells to evidence: its frozen statistic, and the counts that it reads."""
+
+import numpy as np
+
+from evidence.bets import Plan
+from evidence.effects import Arms
+from evidence.forms import Form, Frozen, Guardrail, statistic
+from evidence.paired import Pair, Pairs
+from evidence.sequences import Epoch
+from rollout.cells import HALVES, Counted, Ints, Opened, Side, outcomes, shaped
+
+_BETWEEN = (Form.DIFFERENCE, Form.EVENT_SHARE, Form.RATIO, Form.QUANTILE)
+
+
+def tested(metric: Counted, *, pi: float | None, planned_units: int) -> Guardrail | None:
+    """The statistic of a metric; None where it compares arms and none were drawn (`pi`).
+
+    Raises evidence's InputError for parameters that its form cannot test.
+    """
+    plan = Plan(n_star=planned_units)
+    is_between = metric.side is Side.ARMS and metric.form in _BETWEEN
+    if is_between and pi is None:
+        return None
+    return statistic(
+        metric.form,
+        Frozen(
+            margin=metric.limit,
+            higher_is_better=metric.higher_is_better,
+            arms=_arms(metric, pi, plan) if is_between else None,
+            pairs=Pairs(q=metric.q, sigma0=metric.discordance, plan=plan),
+            pi=pi,
+            incidence=metric.centre,
+        ),
+    )
+
+
+def _arms(metric: Counted, pi: float | None, plan: Plan) -> Arms:
+    assert pi is not None
+    return Arms(levels=metric.levels, pi=pi, centre=metric.centre, sd=metric.sd, plan=plan)
+
+
+def evidence(opened: Opened, metric: Counted, k: int, vector: Ints) -> Epoch | None:
+    """What one epoch's frozen `vector` says of challenger `k`; None: nothing that could be tested.
+
+    Raises InputError for a vector of another shape than the metric's.
+    """
+    pi = opened.challengers[k].pi if opened.scope is not None else None
+    guardrail = tested(metric, pi=pi, planned_units=opened.planned_units)
+    if guardrail is None or guardrail.statistic is None:
+        return None
+    found = outcomes(metric, counted(opened, metric, vector))
+    return Epoch(guardrail.statistic, _read(metric, found, k))
+
+
+def counted(opened: Opened, metric: Counted, vector: Ints) -> Ints:
+    """The vector by group and column."""
+    return shaped(metric, vector, len(opened.challengers))
+
+
+def arms_of(found: Ints, k: int) -> Ints:
+    """(champion, challenger `k`) of groups that are arms: the champion's halves are one."""
+    return np.stack([found[:HALVES].sum(axis=0), found[HALVES + k]])
+
+
+def _read(metric: Counted, found: Ints, k: int) -> Ints:
+    """The counts in the shape of the metric's statistic."""
+    if metric.side is Side.ARMS:
+        arms = arms_of(found, k)
+        match metric.form:
+            case Form.EVENT_SHARE:
+                return arms[:, 1]
+            case Form.CEILING:
+                return arms[1, :2]
+            case _:
+                return arms
+    strata = len(metric.q)
+    pairs = found[k * strata : (k + 1) * strata]
+    if metric.form is not Form.CEILING:
+        return pairs
+    bad = pairs[0, Pair.CHALLENGER_WRONG] + pairs[0, Pair.BOTH_WRONG]
+    return np.array([pairs[0].sum() - bad, bad])
+
+
+def halves(opened: Opened, metric: Counted, vector: Ints) -> Epoch | None:
+    """The champion against itself: two halves by a salt of their own; None where no arms are."""
+    if metric.side is not Side.ARMS or metric.form not in _BETWEEN:
+        return None
+    guardrail = tested(metric, pi=0.5, planned_units=opened.planned_units)
+    assert guardrail is not None
+    assert guardrail.statistic is not None
+    found = outcomes(metric, counted(opened, metric, vector))[:HALVES]
+    return Epoch(guardrail.statistic, found[:, 1] if metric.form is Form.EVENT_SHARE else found)
