@@ -12,7 +12,7 @@ ARGS ?=
 # Tests run in two processes; a linear algebra that starts threads of its own only gets in their way.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: setup demo kafka cluster test test-cluster test-crash test-slow test-stats test-all fuzz check format bench soak lock clean
+.PHONY: setup demo kafka cluster test test-cluster test-crash test-slow test-stats test-torch test-all fuzz check format bench soak lock clean
 
 # The lock names what CI uses; without network to spare, uv needs two seconds where pip needs twenty.
 # Compiled at once: a worker that starts again must not spend a second on reading its libraries.
@@ -57,6 +57,12 @@ test-cluster: setup
 # A gigabyte through `penstock send`, and what else takes minutes.
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow --timeout 1200 $(ARGS)
+
+# Parity with torch, in an environment of its own: the packages take several gigabytes.
+test-torch: setup
+	@test -x .venv-torch/bin/python || $(PYTHON) -m venv .venv-torch
+	@$(BIN)/uv pip install --quiet --python .venv-torch/bin/python -r requirements.lock -e clients/python -e '.[dev,torch]'
+	@.venv-torch/bin/python -m pytest -m torch $(ARGS)
 
 # Error rates by simulation; nightly with ARGS='--replicates 4000'.
 test-stats: setup

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from streams import yamls
 from streams.errors import InputError
-from streams.events import Name
+from streams.events import Name, Share
 from streams.files import Stored
 
 Attestation = Literal["none", "lineage", "full"]
@@ -30,10 +30,12 @@ FILES = ("onnx", "quantised", "checkpoint", "preprocessing", "reference")
 
 
 class Tolerances(Struct, frozen=True, forbid_unknown_fields=True):
-    """How far outputs may differ from the source's, in units of the output."""
+    """How far outputs may differ from those they were made from, in units of the output."""
 
     onnx: Tolerance = 1e-4
     quantised: Tolerance = 0.05
+    # The share of decisions that the quantised file may take otherwise.
+    flips: Share = 0.0
 
 
 class Bundle(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):

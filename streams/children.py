@@ -22,6 +22,15 @@ from streams.frames import Failed
 ROOT = Path(__file__).parents[1]
 _START = "import sys; sys.path.insert(0, {root!r}); from {module} import main; main()"
 _PIPE_BYTES = 1 << 16
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/nonexistent",
+    "LC_ALL": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",
+}
 
 
 _WHY = {
@@ -46,8 +55,7 @@ class Child:
         self._process = subprocess.Popen(  # noqa: S603 - this Python, our module
             [sys.executable, "-I", "-c", start, *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, cwd=folder,
-            env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8",
-                 "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            env=_ENVIRONMENT,
         )  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -33,6 +33,9 @@ class Limits(msgspec.Struct, frozen=True):
     run_s: float = 10.0  # of each batch
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class Answered(msgspec.Struct, frozen=True):
     """What a version answered to one batch."""
 
@@ -46,25 +49,22 @@ class Scorer:
     """One version, loaded and ready. Not shared between threads; `close` ends its child."""
 
     def __init__(
-        self, name: str, graph: Path, *, beside: Sequence[tuple[str, Path]] = (),
-        limits: Limits | None = None,
+        self, name: str, module: str, file: Path, *, beside: Sequence[tuple[str, Path]] = (),
+        limits: Limits,
     ) -> None:  # fmt: skip
-        """`graph` is loaded. Raises InputError for a file that must not be run, ScoringError for
-        one that cannot be.
+        """`main` of `module` has loaded `file` in a child; ScoringError when it cannot.
 
         Args:
             name: the version's, for errors.
-            beside: other files of the version, by the names that the graph knows them by.
+            beside: other files of the version, by the names that `file` knows them by.
         """
-        limits = Limits() if limits is None else limits
         self._name, self._limits = name, limits
-        graphs.check(graphs.read_graph(graph.read_bytes()), files={name for name, _ in beside})
         self._folder = tempfile.TemporaryDirectory(prefix="penstock-model-")
         try:
-            shutil.copyfile(graph, Path(self._folder.name, "model.onnx"))
+            shutil.copyfile(file, Path(self._folder.name, "model"))
             for name_beside, path in beside:
                 shutil.copyfile(path, Path(self._folder.name, name_beside))
-            self._child = Child(name, "streams.scorer", self._folder.name, *_told(limits))
+            self._child = Child(name, module, self._folder.name, *_told(limits))
             ready = self._child.hear(limits.load_s)
             if not isinstance(ready, Ready):
                 raise refused(name, ready)
@@ -127,8 +127,17 @@ class Scorer:
         return array
 
 
+def graph_scorer(
+    name: str, graph: Path, *, beside: Sequence[tuple[str, Path]] = (),
+    limits: Limits = DEFAULT_LIMITS,
+) -> Scorer:  # fmt: skip
+    """The ONNX file `graph`, ready to run; InputError for one that must not be."""
+    graphs.check(graphs.read_graph(graph.read_bytes()), files={known for known, _ in beside})
+    return Scorer(name, "streams.scorer", graph, beside=beside, limits=limits)
+
+
 def scorer(
-    root: Path, version: Version, *, file: str = "onnx", limits: Limits | None = None
+    root: Path, version: Version, *, file: str = "onnx", limits: Limits = DEFAULT_LIMITS
 ) -> Scorer:
     """The version's `onnx` or `quantised` file, from the store at `root`, ready to run."""
     graph = getattr(version.body.bundle, file)
@@ -137,16 +146,20 @@ def scorer(
             f"version {version.label!r} of {version.model!r} brings no {file} file", field=file,
             fix=f"add a version with one: penstock model add-version {version.model} ...",
         )  # fmt: skip
-    named = {name: version.body.file(name) for name in (graph, *version.body.bundle.data)}
-    for stored in named.values():
-        files.read(root, stored.digest)  # whole and undamaged, or an error that says so
-    paths = {name: files.path_of(root, stored.digest) for name, stored in named.items()}
+    paths = {name: stored_path(root, version, name) for name in (graph, *version.body.bundle.data)}
     name = f"{version.model} {version.label}"
-    return Scorer(name, paths.pop(graph), beside=list(paths.items()), limits=limits)
+    return graph_scorer(name, paths.pop(graph), beside=list(paths.items()), limits=limits)
+
+
+def stored_path(root: Path, version: Version, name: str) -> Path:
+    """Where the version's file `name` stands, whole and undamaged; ConfigError when it is not."""
+    digest = version.body.file(name).digest
+    files.read(root, digest)
+    return files.path_of(root, digest)
 
 
 def _told(limits: Limits) -> tuple[str, ...]:
-    return "model.onnx", str(limits.memory_bytes), str(max(limits.load_s, limits.run_s))
+    return "model", str(limits.memory_bytes), str(max(limits.load_s, limits.run_s))
 
 
 def _finite(outputs: Mapping[str, Array], rows: int) -> Array:

@@ -113,5 +113,24 @@ def threshold(name: str, pairs: tuple[str, ...]) -> None:
     output().rows(found, ["scenario", "threshold"])
 
 
+@model.command(cls=Command)
+@click.argument("name")
+@click.argument("label")
+@click.option("--rows", type=click.IntRange(1, 100_000), default=256, help="Random rows.")
+@click.option("--seed", type=int, default=0, help="Of the random rows.")
+def parity(name: str, label: str, rows: int, seed: int) -> int:
+    """Check that a version's source, ONNX file and quantised file answer alike."""
+    from penstock import parity
+    from penstock.cli.settings import installation
+
+    with installation() as here:
+        report = parity.check(here, name, label, rows=rows, seed=seed, by=_by())
+    if output().format == "table":
+        output().stream(parity.words(report), str)
+    else:
+        output().item(report)
+    return 0 if report.passed else 1
+
+
 def _by() -> str:
     return f"cli:{getpass.getuser()}"

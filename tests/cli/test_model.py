@@ -3,6 +3,8 @@
 import pytest
 
 from tests.cli.conftest import written
+from tests.rollout.versions import SAMPLE, softmax
+from tests.rollout.versions import written as written_files
 
 SPAM = ("model: spam", "task: classification", "classes: [ham, spam]", "owner: ann")
 WORDS = ("onnx: model.onnx", "dataset: mail@3", "hyperparameters: {lr: 0.1}", "seed: 7",
@@ -74,3 +76,28 @@ def test_a_threshold_that_cannot_be_is_refused(spam, pair):
     refused = spam("model", "threshold", "spam", pair)
 
     assert (refused.code, "default=0.7" in refused.err) == (1, True)
+
+
+def test_parity_is_kept_beside_the_version_and_told(spam, tmp_path):
+    written_files(tmp_path, reference={"X": SAMPLE, "Y": softmax(SAMPLE)})
+    words = (*WORDS, "reference: reference.npz", "inputs: [links, length, age]")
+    added(spam, tmp_path, "v1", *words)
+
+    said = spam("model", "parity", "spam", "v1", "--rows", "8")
+
+    assert said.code == 0, said.err
+    assert "spam v1 passed: 12 rows (8 random, seed 0), against reference" in said.out
+    (found,) = spam("model", "versions", "spam", "-o", "json").json
+    assert (found["attestation"], found["parity"], found["lacks"]) == ("full", True, [])
+
+
+def test_parity_that_fails_is_exit_code_1_and_full_is_not_attested(spam, tmp_path):
+    written_files(tmp_path, reference={"X": SAMPLE, "Y": 1 - softmax(SAMPLE)})
+    words = (*WORDS, "reference: reference.npz", "inputs: [links, length, age]")
+    added(spam, tmp_path, "v1", *words)
+
+    said = spam("model", "parity", "spam", "v1", "-o", "json")
+
+    assert (said.code, said.json["passed"]) == (1, False)
+    (found,) = spam("model", "versions", "spam", "-o", "json").json
+    assert (found["attestation"], found["lacks"]) == ("lineage", ["a passed parity check"])

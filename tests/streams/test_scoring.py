@@ -13,7 +13,7 @@ import pytest
 from streams import files, frames
 from streams.bundles import Bundle
 from streams.errors import InputError, ScoringError
-from streams.scoring import MIB, Limits, Scorer, scorer
+from streams.scoring import MIB, Limits, Scorer, graph_scorer, scorer
 from streams.versions import Body, Version
 from tests.streams import onnx_files
 
@@ -32,7 +32,7 @@ def started(tmp_path):
         for name, content in beside.items():
             (tmp_path / name).write_bytes(content)
             paths.append((name, tmp_path / name))
-        running.append(Scorer("spam v42", path, beside=paths, limits=limits))
+        running.append(graph_scorer("spam v42", path, beside=paths, limits=limits))
         return running[-1]
 
     yield start
