@@ -274,7 +274,11 @@ def advance(steps: Course, place: Place, signal: Signal) -> Place:
             place.kind,
             signal,
             why="it has ended" if place.kind in FINAL else "",
-            fix=f"what it takes: {', '.join(accepted(place)) or 'nothing any more'}",
+            fix=(
+                "another rollout, from the version that serves the route now"
+                if place.kind in FINAL
+                else f"accepted are {', '.join(accepted(place))}"
+            ),
         )
     match target:
         case _To.NEXT:

@@ -74,6 +74,6 @@ class IllegalTransitionError(Error):
     """`signal` is not accepted in `stage`."""
 
     def __init__(self, stage: str, signal: str, *, why: str = "", fix: str = "") -> None:
-        super().__init__(f"{signal!s} means nothing to what is {stage!s}", why=why, fix=fix)
+        super().__init__(f"what is {stage!s} does not accept {signal!s}", why=why, fix=fix)
         self.stage = stage
         self.signal = signal
