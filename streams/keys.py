@@ -189,15 +189,18 @@ class KeyRing:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._held: Mapping[str, _Held] = {}
-        self._required = True  # until the table was read
+        self._required: bool | None = None  # until the table was read
         self._used: dict[str, int] = {}
         self._read_ms = 0
         self._saved_ms = 0
         self._lock = threading.Lock()
 
     @property
-    def required(self) -> bool:
-        """Whether a key is needed: from the first that was ever made, even if it was revoked."""
+    def required(self) -> bool | None:
+        """Whether a key is needed: from the first that was ever made, even if it was revoked.
+
+        None while the table has never been read.
+        """
         return self._required
 
     def refresh(self, now_ms: int) -> None:

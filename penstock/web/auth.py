@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import time
 from collections.abc import Collection
+from contextlib import suppress
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -17,6 +18,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.web.problems import Problem, respond, trace_id
+from streams.errors import UnavailableError
 from streams.keys import REREAD_MS, KeyRing, Principal
 
 LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
@@ -24,6 +26,7 @@ PROBES = frozenset(("/healthz", "/readyz"))
 API = ("/v1/", "/ofrep/v1/")
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 EVERY_HOST = "*"
+RETRY_AFTER_S = 1
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
@@ -64,6 +67,11 @@ class Door:
 
 async def principal(request: Request, keys: KeyRing) -> Principal:
     """Who sends `request`; raises Problem when nobody may."""
+    if keys.required is None:
+        with suppress(UnavailableError):
+            await run_in_threadpool(keys.refresh_soon, _now_ms())
+        if keys.required is None:
+            raise Problem("keys-unavailable", retry_after_s=RETRY_AFTER_S)
     token = bearer(request.headers)
     if token:
         known = keys.authenticate(token, _now_ms())

@@ -181,6 +181,12 @@ KINDS: dict[str, Kind] = {
         "The disk is slow, full or away, or the broker is. Nothing of this body was kept.",
         "Wait as long as Retry-After says and send the same body again.",
     ),
+    "keys-unavailable": Kind(
+        503,
+        "The API keys are not known yet",
+        "This process started while its database was away, so it cannot tell who may come in.",
+        "Wait as long as Retry-After says and send the same body again.",
+    ),
     "routes-unavailable": Kind(
         503,
         "The route tables are not known yet",

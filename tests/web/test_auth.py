@@ -1,9 +1,15 @@
 """Who may come in: names, origins, keys and scopes."""
 
-import pytest
+import asyncio
 
+import pytest
+from starlette.requests import Request
+
+from penstock.web.auth import principal
+from penstock.web.problems import Problem
 from streams import keys
-from streams.db.engine import writing
+from streams.db.engine import connect, writing
+from streams.keys import KeyRing
 from tests.web.places import Place, lines, prediction
 
 EVENT = lines(prediction(1))
@@ -48,6 +54,21 @@ def test_without_a_key_only_this_machine_and_its_own_names(tmp_path, headers, sa
 
     assert outcome(answer) == said
     place.close()
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer ps_a_b"}])
+def test_a_server_that_never_saw_the_keys_denies_nobody_and_asks_to_wait(tmp_path, headers):
+    ring = KeyRing(connect(f"sqlite:///{tmp_path / 'missing' / 'no.db'}"))
+    scope = {
+        "type": "http", "client": ("127.0.0.1", 5),
+        "headers": [(name.lower().encode(), text.encode()) for name, text in headers.items()],
+    }  # fmt: skip
+
+    with pytest.raises(Problem) as refused:
+        asyncio.run(principal(Request(scope), ring))
+
+    assert refused.value.slug == "keys-unavailable"
+    assert refused.value.headers["Retry-After"] == "1"
 
 
 def test_a_safe_request_from_another_page_is_answered_but_not_readable(client):
