@@ -27,7 +27,7 @@ from tests.crash.killing import Killer, Service
 from tests.streams import spine
 
 ROOT = Path(__file__).parents[2]
-DRAINED_S = 90.0
+DRAINED_S = 180.0
 MEANT = ("answer", "answer_blob", "confirmation", "label", "orphan", "join_row", "report",
          "assigned", "panes", "frozen", "totals", "dead letters")  # fmt: skip
 """What a history must come to for the comparison to mean something."""
