@@ -26,10 +26,11 @@ KNOW_SQL = {
 }  # fmt: skip
 PASS_CONNECTIONS = {
     # They open transactions and hand the connection on; they hold no statement.
+    "rollout/shadow_pass.py",
     "streams/batch.py", "streams/collector.py", "streams/holding.py", "streams/panel.py",
     "streams/pipe.py", "streams/pipeline.py", "rollout/collector.py", "rollout/opening.py",
     "streams/relay.py", "rollout/acting.py", "rollout/consequences.py", "rollout/editing.py",
-    "rollout/permits.py",
+    "rollout/permits.py", "rollout/controller.py",
 }  # fmt: skip
 
 
