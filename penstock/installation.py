@@ -20,7 +20,7 @@ from streams.logs.base import Log, TopicState
 from streams.topics import EVENTS, TOPICS
 
 CLOCK_NAME = "clock.json"
-CONNECTIONS = {"intake": 2, "control": 4}
+CONNECTIONS = {"intake": 2, "control": 4, "shadow": 2}
 """Sessions that a role opens on PostgreSQL at most. Intake works on one at a time; of control's
 duties a few may run at once, and none may keep the lease from being renewed.
 """

@@ -50,15 +50,19 @@ def up(settings: Settings, output: Output) -> int:
 
 
 def play(
-    settings: Settings, name: str, role: Callable[[Settings, threading.Event, Vitals], None]
+    settings: Settings,
+    name: str,
+    role: Callable[[Settings, threading.Event, Vitals], None],
+    *,
+    anywhere: bool = False,
 ) -> int:
     """One role in this process until SIGTERM (exit code 0) or Ctrl-C (130).
 
     Any number of processes may play a role: workers share partitions, one control works while
     others wait. A broker or database that is away is waited for. Raises ConfigError on the
-    embedded log, which `penstock up` serves whole.
+    embedded log, which `penstock up` serves whole, unless the role may be played `anywhere`.
     """
-    if not settings.kafka_servers:
+    if not settings.kafka_servers and not anywhere:
         raise ConfigError(
             f"{name} as a process of its own needs Kafka",
             why="the embedded log is one machine's, and `penstock up` runs every role on it",

@@ -4,7 +4,8 @@ Each role imports what it needs when it starts, so that intake does not carry a 
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from penstock.installation import Installation, opened, process_name
@@ -17,8 +18,10 @@ from streams.db.clock import Clock
 from streams.db.engine import writing
 from streams.installation import keep_expiry, keep_tick
 from streams.logs.embedded import EmbeddedLog
+from streams.models import Declaration
 from streams.presence import Told
 from streams.topics import TOPICS
+from streams.versions import Version
 
 Role = Callable[[Settings, threading.Event, Vitals], None]
 
@@ -80,6 +83,26 @@ def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
         keeper = Control(here.engine, duties, owner=name)
         with _playing(here, vitals, Keeper(here, keeper)):
             keeper.run(stop, tick=vitals.beat)
+
+
+def shadow(
+    settings: Settings, stop: threading.Event, vitals: Vitals, *, named: Sequence[tuple[str, str]]
+) -> None:
+    """Candidates beside the live version: the challengers of live rollouts, and `named` ones."""
+    from penstock.ops.shadow import Runner
+    from rollout.shadow import Candidate
+    from rollout.shadow_pass import Shadow
+
+    def begin(version: Version, model: Declaration) -> Candidate:
+        return Candidate(settings.files_dir, version, model, seconds=time.monotonic)
+
+    with opened(settings, role="shadow") as here:
+        runner = Shadow(
+            here.log, here.engine, owner=process_name(vitals.role, settings), clock=here.clock,
+            begin=begin, seconds=time.monotonic, named=named,
+        )  # fmt: skip
+        with _playing(here, vitals, Runner(here, runner)):
+            runner.run(stop, tick=vitals.beat)
 
 
 @contextmanager

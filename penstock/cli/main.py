@@ -23,6 +23,7 @@ COMMANDS = {
     "worker": (f"{_HERE}.roles", "worker", "Count events, beside other workers (Kafka)."),
     "control": (f"{_HERE}.roles", "control", "Relay, close and expire (Kafka)."),
     "web": (f"{_HERE}.roles", "web", "Serve pages and ingest (Kafka)."),
+    "shadow": (f"{_HERE}.roles", "shadow", "Let candidates answer beside the live version."),
     "topics": (f"{_HERE}.topics", "topics", "Make and list the log's topics."),
     "send": (f"{_HERE}.send", "send", "Send events from a JSON Lines file or stdin."),
     "import": (f"{_HERE}.imports", "imports", "Import labels or predictions from CSV or Parquet."),

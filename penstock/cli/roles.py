@@ -27,6 +27,28 @@ def web() -> int:
     return _play("web", "web")
 
 
+@click.command(cls=Command)
+@click.option(
+    "--candidate", "named", multiple=True, metavar="MODEL=VERSION",
+    help="Run this one too; the challengers of live rollouts are run without being named.",
+)  # fmt: skip
+def shadow(named: tuple[str, ...]) -> int:
+    """Let candidates answer beside the live version, from their ONNX files."""
+    from functools import partial
+
+    from penstock import wiring
+    from penstock.cli.settings import settings
+    from penstock.ops.logging import is_json
+    from penstock.ops.shadow import pair
+    from penstock.starting import play
+
+    here = settings()
+    if is_json(here):
+        output().format = "json"
+    role = partial(wiring.shadow, named=tuple(map(pair, named)))
+    return play(here, "shadow", role, anywhere=True)
+
+
 def _play(name: str, role: str, engine: str | None = None) -> int:
     from penstock.cli.settings import settings
     from penstock.ops.logging import is_json

@@ -22,11 +22,14 @@ from penstock.intake import pipeline
 from penstock.ops import control as control_ops
 from penstock.ops import intake as intake_ops
 from penstock.ops import probe as probing
+from penstock.ops import shadow as shadow_ops
 from penstock.ops import vitals as vital
 from penstock.ops.probe import Probe
 from penstock.ops.server import serving
 from penstock.ops.vitals import Vitals
 from penstock.settings import Settings
+from rollout.shadow import Candidate
+from rollout.shadow_pass import Shadow
 from streams.db.engine import writing
 from streams.errors import ConfigError, UnavailableError
 from streams.outbox import Message, put
@@ -250,9 +253,9 @@ def names(text: bytes) -> set[str]:
 
 def test_the_table_of_metrics_is_what_processes_tell(here, tmp_path):
     told = set()
-    for role in ("worker", "control"):
+    for role, played in (("worker", working), ("control", controlling), ("shadow", shadowing)):
         vitals = Vitals(role)
-        with working(here, vitals) if role == "worker" else controlling(here, vitals):
+        with played(here, vitals):
             told |= names(generate_latest(vitals.registry))
     (tmp_path / "web").mkdir()
     place = Place(tmp_path / "web")
@@ -264,6 +267,18 @@ def test_the_table_of_metrics_is_what_processes_tell(here, tmp_path):
     documented = re.findall(r"^\| `(penstock_\w+)` \|", table, re.M)
 
     assert sorted(documented) == sorted(told)
+
+
+@contextmanager
+def shadowing(here, vitals):
+    runner = Shadow(
+        here.log, here.engine, owner="s", clock=here.clock, begin=Candidate, seconds=time.monotonic
+    )
+    try:
+        with vitals.playing(shadow_ops.Runner(here, runner)):
+            yield
+    finally:
+        runner.close()
 
 
 @contextmanager
