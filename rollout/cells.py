@@ -190,7 +190,11 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
 
     def corrected(self, metric: int) -> str:
         """The counter of what changed after its pane was frozen: from column x column."""
-        return f"rollout-late/{self.epoch}/{metric}"
+        return f"{self.late_prefix}{metric}"
+
+    @property
+    def late_prefix(self) -> str:
+        return f"rollout-late/{self.epoch}/"
 
     @property
     def prefix(self) -> str:

@@ -14,22 +14,32 @@ from streams.models import pane_width_ms
 from streams.series import grouped
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Truths = Sequence[tuple[Truth, ...]]
 
 
 class Contribution(msgspec.Struct):
-    """Rows, the cell that each adds to, and the watermark that it met. Column 0: enrolled."""
+    """Rows, the cell that each adds to, and the watermark that it met. Column 0: enrolled.
+
+    What came of a row at a later time than its own (`time_ms`, of the other answer of a pair) has
+    to be no later than its pane is due: so order within the lateness changes nothing.
+    """
 
     metric: Counted
     rows: Ints
     group: Ints
     column: Ints
     watermark_ms: Ints
+    time_ms: Ints | None = None
+
+    def timely(self, due: Ints) -> Bools:
+        found = in_time(self.watermark_ms, due)
+        return found if self.time_ms is None else found & (self.time_ms <= due)
 
 
 def add(deltas: Deltas, opened: Opened, no: int, part: Contribution, answers: Answers) -> None:
     """What came in time is in the cells of each slice; who was enrolled late is counted apart."""
-    timely = in_time(part.watermark_ms, _due(part.metric, answers, part.rows))
+    timely = part.timely(_due(part.metric, answers, part.rows))
     _in_slices(deltas, opened, no, part, answers, timely, np.ones(len(part.rows), np.int64))
     late = ~timely & (part.column == 0)
     _apart(deltas, opened, no, part.metric, answers, part.rows[late], part.column[late])
@@ -47,7 +57,7 @@ def tell(
         columns: the outcome of each row under its labels, NOTHING for none.
     """
     due = _due(part.metric, answers, part.rows)
-    timely = in_time(part.watermark_ms, due)
+    timely = part.timely(due)
     before, after = ([said[k] for k in at.tolist()] for said in (labelled.before, labelled.after))
     old, new = columns(_until(before, due)), columns(_until(after, due))
     for column, sign in ((old, -1), (new, 1)):
@@ -90,7 +100,7 @@ def _due(metric: Counted, answers: Answers, rows: Ints) -> Ints:
 
 def _in_slices(
     deltas: Deltas, opened: Opened, no: int, part: Contribution, answers: Answers,
-    kept: npt.NDArray[np.bool_], weights: Ints,
+    kept: Bools, weights: Ints,
 ) -> None:  # fmt: skip
     metric = part.metric
     width = metric.groups(len(opened.challengers)) * metric.columns

@@ -18,7 +18,7 @@ from rollout.lanes import stretches
 from rollout.metrics import QUANTILES, form_of, loss_of, stat_of
 from rollout.needs import DISAGREE, RATE, audit_probability
 from rollout.spec import Metric, Scope, Spec
-from rollout.tested import tested
+from rollout.tested import guardrail
 from streams.errors import InputError
 from streams.models import Declaration, duration_ms
 
@@ -179,7 +179,9 @@ def _counted(
     if not paired:
         found = _with_levels(found, metric, declaration)
     found = _with_missing(_with_spread(found, metric, seen))
-    tested(found, pi=0.5, planned_units=spec.judge.planned_units)  # refuses what cannot be tested
+    guardrail(
+        found, pi=0.5, planned_units=spec.judge.planned_units
+    )  # refuses what cannot be tested
     return found
 
 

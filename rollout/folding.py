@@ -80,14 +80,15 @@ class Fold:
             pairs = pairs.where(pairs.live == pairs.champion)
         group, looked = pairing.strata_of(self._facts, self._epoch, self._standing, metric, pairs)
         met = self._facts.paired.watermark_ms[pairs.of]
+        whole = pairing.complete_ms(self._facts, pairs)
         if not is_expected:
             zeros = np.zeros(len(met), np.int64)
-            self._add(no, Contribution(metric, pairs.live, group, zeros, met))
+            self._add(no, Contribution(metric, pairs.live, group, zeros, met, whole))
         column, known = self._compared(metric, pairs), np.ones(len(met), bool)
         if metric.label_source is not None:
             known = ~looked
-        rows = pairs.live[known]
-        self._add(no, Contribution(metric, rows, group[known], column[known], met[known]))
+        each = (pairs.live, group, column, met, whole)
+        self._add(no, Contribution(metric, *(values[known] for values in each)))
 
     def _compared(self, metric: Counted, pairs: pairing.Pairs) -> Ints:
         """The outcome of each pair by its answers alone; of one nobody looks at: equal."""
@@ -129,10 +130,11 @@ class Fold:
             pairs, group = pairs.where(looked), group[looked]
             rows, at = pairs.live, pairs.of
             judged: tuple[Ints, ...] = (pairs.champion, pairs.challenger)
+            whole: Ints | None = pairing.complete_ms(self._facts, pairs)
         else:
             at = at[self._standing.units(labelled.row[at])]
             rows = labelled.row[at]
-            group, judged = self._standing.groups(rows), (rows,)
+            group, judged, whole = self._standing.groups(rows), (rows,), None
 
         def columns(truths: Truths) -> Ints:
             found = [
@@ -141,9 +143,8 @@ class Fold:
             ]
             return found[0] if len(found) == 1 else of_pairs(found[0], found[1])
 
-        part = Contribution(
-            metric, rows, group, np.zeros(len(at), np.int64), labelled.watermark_ms[at]
-        )
+        met, zeros = labelled.watermark_ms[at], np.zeros(len(at), np.int64)
+        part = Contribution(metric, rows, group, zeros, met, whole)
         tell(self._deltas, self._opened, no, part, self._answers, labelled, at, columns)
 
     def _add(self, no: int, part: Contribution) -> None:

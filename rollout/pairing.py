@@ -28,6 +28,12 @@ class Pairs(msgspec.Struct):
         return Pairs(self.challenger[kept], self.champion[kept], self.live[kept], self.of[kept])
 
 
+def complete_ms(facts: Facts, pairs: Pairs) -> Ints:
+    """When the later answer of each pair was given."""
+    times = facts.answers.ints("event_ms")
+    return np.maximum(times[pairs.challenger], times[pairs.champion])
+
+
 def sided(standing: Standing, row: Ints, live: Ints, of: Ints) -> Pairs:
     """The pairs of champion and challenger among (row, live row)."""
     kept = standing.pairs(row, live)

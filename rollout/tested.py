@@ -12,7 +12,7 @@ from rollout.cells import HALVES, Counted, Ints, Opened, Side, outcomes, shaped
 _BETWEEN = (Form.DIFFERENCE, Form.EVENT_SHARE, Form.RATIO, Form.QUANTILE)
 
 
-def tested(metric: Counted, *, pi: float | None, planned_units: int) -> Guardrail | None:
+def guardrail(metric: Counted, *, pi: float | None, planned_units: int) -> Guardrail | None:
     """The statistic of a metric; None where it compares arms and none were drawn (`pi`).
 
     Raises evidence's InputError for parameters that its form cannot test.
@@ -45,11 +45,11 @@ def evidence(opened: Opened, metric: Counted, k: int, vector: Ints) -> Epoch | N
     Raises InputError for a vector of another shape than the metric's.
     """
     pi = opened.challengers[k].pi if opened.scope is not None else None
-    guardrail = tested(metric, pi=pi, planned_units=opened.planned_units)
-    if guardrail is None or guardrail.statistic is None:
+    test = guardrail(metric, pi=pi, planned_units=opened.planned_units)
+    if test is None or test.statistic is None:
         return None
     found = outcomes(metric, counted(opened, metric, vector))
-    return Epoch(guardrail.statistic, _read(metric, found, k))
+    return Epoch(test.statistic, _read(metric, found, k))
 
 
 def counted(opened: Opened, metric: Counted, vector: Ints) -> Ints:
@@ -85,8 +85,8 @@ def halves(opened: Opened, metric: Counted, vector: Ints) -> Epoch | None:
     """The champion against itself: two halves by a salt of their own; None where no arms are."""
     if metric.side is not Side.ARMS or metric.form not in _BETWEEN:
         return None
-    guardrail = tested(metric, pi=0.5, planned_units=opened.planned_units)
-    assert guardrail is not None
-    assert guardrail.statistic is not None
+    test = guardrail(metric, pi=0.5, planned_units=opened.planned_units)
+    assert test is not None
+    assert test.statistic is not None
     found = outcomes(metric, counted(opened, metric, vector))[:HALVES]
-    return Epoch(guardrail.statistic, found[:, 1] if metric.form is Form.EVENT_SHARE else found)
+    return Epoch(test.statistic, found[:, 1] if metric.form is Form.EVENT_SHARE else found)

@@ -29,6 +29,7 @@ PASS_CONNECTIONS = {
     "rollout/shadow_pass.py",
     "streams/batch.py", "streams/collector.py", "streams/holding.py", "streams/panel.py",
     "streams/pipe.py", "streams/pipeline.py", "rollout/collector.py", "rollout/opening.py",
+    "rollout/looks.py",
     "streams/relay.py", "rollout/acting.py", "rollout/consequences.py", "rollout/editing.py",
     "rollout/permits.py", "rollout/controller.py",
 }  # fmt: skip

@@ -106,10 +106,10 @@ def _one(draw: Any, *choices: Any) -> Any:
 
 def _answer(draw: Any, request: str, time: int, *, loose: bool) -> dict[str, Any]:
     astray = loose and draw(st.integers(0, 5)) == 0
-    live = draw(st.integers(0, 2)) if astray else arm_of(request)
-    version = draw(st.integers(0, 2))
+    live = draw(st.integers(0, 2)) if astray else arm_of(request)  # perhaps another's lane
+    version = live if draw(st.booleans()) else draw(st.integers(0, 2))
     role = "live" if version == live else "shadow"
-    arm = ARMS[draw(st.integers(0, 2)) if astray else live]
+    arm = ARMS[draw(st.integers(0, 2)) if astray and draw(st.booleans()) else live]
     event: dict[str, Any] = {
         "type": "io.penstock.prediction.v1", "prediction_id": request, "role": role,
         "version": VERSIONS[version], "arm": arm, "tags": {},
@@ -405,6 +405,7 @@ class Oracle:
         whole = champion and challenger and live in (champion, challenger)
         other = challenger if live is champion else champion
         whole = whole and other["role"] == "shadow"
+        whole = whole and when(other) <= due_of(time, metric.horizon_ms)[1]
         expected = epoch.expects_pairs and metric.source in ("pair", "prediction")
         if not whole or (expected and live is challenger):
             return [(k - 1, 0)] if expected and live is champion else []
@@ -446,6 +447,10 @@ class Oracle:
                 cells = self.cells.setdefault((what, time // width * width, partition), Counter())
                 for column in (0, 1):
                     cells[row, column] += now[column] - had[column]
+
+
+def when(event: dict[str, Any]) -> int:
+    return int(min(event["time"], event["appended"]))
 
 
 def pid16(request: str) -> bytes:

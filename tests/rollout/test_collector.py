@@ -123,3 +123,111 @@ def test_order_within_the_lateness_and_repeats_change_nothing(databases, windows
     straight, shuffled = counted(databases, history), counted(databases, again)
 
     assert evidence(shuffled) == evidence(straight)
+
+
+LIVE = {
+    "type": "io.penstock.prediction.v1", "model": "spam", "route_version": 7,
+    "output": {"label": "ham"}, "latency_ms": 5, "tags": {}, "role": "live",
+}  # fmt: skip
+BEGINS = world.SHADOW_ENDS
+CHAMPIONS = [request for request in world.IDS[:12] if world.arm_of(request) == 0]
+
+
+def at(after_ms):
+    return {"time": BEGINS + after_ms, "appended": BEGINS + after_ms}
+
+
+def live(request, *, arm=0, after_ms=0):
+    names = {"version": world.VERSIONS[arm], "arm": world.ARMS[arm]}
+    return LIVE | {"prediction_id": request} | names | at(after_ms)
+
+
+def shadow(request, version, *, after_ms):
+    return live(request) | {"version": version, "role": "shadow"} | at(after_ms)
+
+
+def label(request, truth, *, after_ms):
+    return {
+        "type": "io.penstock.label.v1", "model": "spam", "prediction_id": request,
+        "label_id": f"{truth}-{after_ms}", "label": truth,
+    } | at(after_ms)  # fmt: skip
+
+
+def of(found, name, *, late=False):
+    """The metric's cells over all traffic, summed over panes and partitions."""
+    canary = world.epochs()[1]
+    no, metric = next((no, m) for no, m in enumerate(canary.metrics) if m.name == name)
+    what = canary.corrected(no) if late else canary.what(no, -1)
+    rows = [cells for key, cells in found.items() if key[0] == what]
+    return np.sum(rows, axis=0).reshape(-1, metric.columns) if rows else None
+
+
+def split_of(found):
+    return np.sum([c for key, c in found.items() if key[0] == "rollout/2/split"], axis=0).tolist()
+
+
+def test_a_request_that_names_an_arm_which_its_id_does_not_draw_is_evidence_of_nothing(databases):
+    found = counted(databases, [live(CHAMPIONS[0], arm=1), live(CHAMPIONS[1])])
+
+    assert split_of(found) == [1, 0, 0, 0, 1, 0, 0]
+    assert of(found, "errors")[:, 0].sum() == 1
+
+
+def test_a_request_after_its_epoch_closed_is_stale(databases):
+    found = counted(databases, [live(CHAMPIONS[0], after_ms=world.CANARY_ENDS - BEGINS)])
+
+    assert split_of(found) == [0, 1, 0, 0, 0, 0, 0]
+    assert of(found, "errors") is None
+
+
+@pytest.mark.parametrize(("after_ms", "known"), [(20 * world.MINUTE, 1), (22 * world.MINUTE, 0)])
+def test_a_label_counts_when_it_was_observed_by_age_h_however_quiet_it_was(
+    databases, after_ms, known
+):
+    request = CHAMPIONS[0]
+
+    found = counted(databases, [live(request), label(request, "spam", after_ms=after_ms)])
+
+    assert of(found, "misses")[:, 0].sum() == 1
+    assert of(found, "misses")[:, 2].sum() == known
+    assert (of(found, "misses", late=True) is None) == bool(known)
+
+
+def test_a_correction_moves_a_label_and_after_age_h_is_counted_apart(databases):
+    request = CHAMPIONS[0]
+    first = label(request, "spam", after_ms=1_000)
+    soon, late = (
+        label(request, "ham", after_ms=after_ms) | {"supersedes": first["label_id"]}
+        for after_ms in (2_000, 30 * world.MINUTE)
+    )
+
+    in_time = counted(databases, [live(request), first, soon])
+    too_late = counted(databases, [live(request), first, late])
+
+    assert of(in_time, "misses")[:, 1:3].sum(axis=0).tolist() == [1, 0]
+    assert of(in_time, "misses", late=True) is None
+    assert of(too_late, "misses")[:, 1:3].sum(axis=0).tolist() == [0, 1]
+    assert of(too_late, "misses", late=True)[2, 1] == 1
+
+
+@pytest.mark.parametrize(("after_ms", "paired"), [(10 * world.MINUTE, 1), (12 * world.MINUTE, 0)])
+def test_a_shadow_that_comes_too_late_is_the_challengers_failure(databases, after_ms, paired):
+    request = CHAMPIONS[0]
+
+    found = counted(databases, [live(request), shadow(request, "42", after_ms=after_ms)])
+
+    assert of(found, "disagreement")[:, 0].tolist() == [1, 1]
+    assert of(found, "disagreement")[:, 4].tolist() == [paired, 0]
+
+
+@pytest.mark.parametrize("order", ["lsx", "lxs", "slx", "sxl", "xls", "xsl"])
+def test_a_label_tells_of_a_pair_once_in_whatever_order_the_three_come(databases, order):
+    request = CHAMPIONS[0]
+    said = {
+        "l": live(request), "s": shadow(request, "42", after_ms=0),
+        "x": label(request, "spam", after_ms=0),
+    }  # fmt: skip
+
+    found = counted(databases, [said[each] for each in order])
+
+    assert of(found, "wrong").tolist() == [[1, 0, 0, 1, 0], [0, 0, 0, 0, 0]]

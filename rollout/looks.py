@@ -1,0 +1,63 @@
+"""What the judge looks at, apart from any store: frozen totals and the parameters they stand under.
+
+A look is all that a verdict depends on. Who has it can compute the verdict again.
+"""
+
+import hashlib
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from rollout.cells import PLAN, Opened, decoded
+from streams import counters, plans
+
+Ints = npt.NDArray[np.int64]
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """One moment of a rollout.
+
+    Args:
+        epochs: oldest first.
+        totals: frozen totals by counter, summed over partitions, and what changed too late.
+        peaks: the strongest evidence of harm in earlier looks, in nats, by `key_of`: harm is
+            latched by it.
+    """
+
+    epochs: tuple[Opened, ...]
+    totals: dict[str, tuple[int, ...]]
+    peaks: dict[str, float] = {}
+
+    def vector(self, what: str) -> Ints:
+        return np.array(self.totals.get(what, ()), np.int64)
+
+
+def key_of(arm: str, metric: str, part: str) -> str:
+    """The account of one challenger's metric, over all traffic or in a slice."""
+    return msgspec.json.encode([arm, metric, part]).decode()
+
+
+def digest(look: Look) -> str:
+    """sha256 of everything that a verdict depends on."""
+    return "sha256:" + hashlib.sha256(msgspec.json.encode(look, order="sorted")).hexdigest()
+
+
+def look_at(connection: Connection, rollout: str, *, peaks: dict[str, float]) -> Look:
+    """What is frozen now of all epochs of `rollout`."""
+    bodies = [
+        decoded(plan.body)
+        for plan in plans.read(connection)
+        if plan.kind == PLAN and plan.id == rollout
+    ]
+    epochs = tuple(body for body in bodies if isinstance(body, Opened))
+    totals: dict[str, tuple[int, ...]] = {}
+    for epoch in epochs:
+        for what, cells in counters.totals(connection, epoch.prefix).items():
+            totals[what] = tuple(cells.tolist())
+        for (what, _), cells in counters.panes(connection, epoch.late_prefix).items():
+            before = np.array(totals.get(what, [0] * len(cells)), np.int64)
+            totals[what] = tuple((before + cells).tolist())
+    return Look(epochs=epochs, totals=totals, peaks=dict(peaks))
