@@ -96,6 +96,10 @@ def start(here: Store, seen: Standing, *, who: Person, in_freeze: bool) -> View:
 
 def promote(here: Store, seen: Standing, *, who: Person, in_freeze: bool) -> View:
     """The rollout is a step further, whatever its metrics say: a person answers for that."""
+    if seen.state.place.kind in (Kind.DRAFT, Kind.PLANNED):
+        raise ConditionError(
+            f"{seen.name} has not begun", fix=f"penstock rollout start {seen.name}"
+        )
     _not_frozen(here, seen, in_freeze=in_freeze)
     ends = seen.state.place.kind is Kind.PROBATION
     return view(_decided(here, seen, Signal.FINISH if ends else Signal.ADVANCE, who=who))

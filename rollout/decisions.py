@@ -20,6 +20,9 @@ from streams.errors import InputError
 GENESIS = "sha256:" + "0" * 64
 """What the first record names as previous."""
 
+LONGEST = 2_000
+"""Characters of a reason."""
+
 
 class Judged(Struct, frozen=True, kw_only=True):
     """One metric of one challenger at one look; `slice` names a protected slice, else all traffic.
@@ -59,6 +62,14 @@ class Person(Struct, frozen=True, kw_only=True, tag="person", tag_field="kind"):
     reason: str
     via: str = ""
     groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field in ("name", "reason"):
+            text = getattr(self, field)
+            if len(text) > LONGEST or any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise InputError(
+                    f"{field} is no text of at most {LONGEST:,} characters", field=field
+                )
 
     @property
     def names(self) -> frozenset[str]:
@@ -136,8 +147,9 @@ def digest(decision: Decision) -> str:
 
 
 def sealed(decision: Decision) -> Decision:
-    """The record with its hash."""
-    return msgspec.structs.replace(decision, hash=digest(decision))
+    """The record with its hash: as it will be read again, so that 1 and 1.0 are one number."""
+    read = _DECODER.decode(canonical(decision))
+    return msgspec.structs.replace(read, hash=digest(read))
 
 
 def decoded(body: bytes) -> Decision:

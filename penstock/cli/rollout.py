@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from penstock.rollouts import Store
     from rollout.decisions import Person
 
-reason = click.option("--reason", required=True, help="Why; it stands in the log for ever.")
+
+def _said(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
+    if not text.strip():
+        raise click.BadParameter("say why")
+    return text
+
+
+reason = click.option(
+    "--reason", required=True, callback=_said, help="Why; it stands in the log for ever."
+)
 in_freeze = click.option("--in-freeze", is_flag=True, help="Although the spec has a freeze now.")
 
 

@@ -52,6 +52,15 @@ def test_a_draft_is_made_shown_and_listed(fraud, spec):
     ]  # fmt: skip
 
 
+def test_what_has_not_begun_is_started_not_promoted(fraud, spec):
+    fraud("rollout", "create", spec())
+
+    said = fraud("rollout", "promote", "fraud-42", *WHY)
+
+    assert said.code == 3
+    assert "next:  penstock rollout start fraud-42" in said.err
+
+
 def test_what_lint_calls_an_error_is_no_draft(fraud, spec):
     said = fraud("rollout", "create", spec(("challengers.0.version", "43")))
 
@@ -97,8 +106,9 @@ def test_a_pause_and_a_way_back(live):
 def test_nothing_is_decided_without_an_answer_or_a_reason(live):
     unasked = live("rollout", "pause", "fraud-42", "--reason", "x")
     unreasoned = live("rollout", "pause", "fraud-42", "-y")
+    blank = live("rollout", "pause", "fraud-42", "-y", "--reason", " ")
 
-    assert (unasked.code, unreasoned.code) == (3, 2)
+    assert (unasked.code, unreasoned.code, blank.code) == (3, 2, 2)
     assert live("rollout", "get", "fraud-42", "-o", "json").json["stage"] == "shadow"
 
 

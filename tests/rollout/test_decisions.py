@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evidence.decision import Verdict
 from rollout import stages
-from rollout.decisions import GENESIS, Judged, Person, canonical, decoded, verified
+from rollout.decisions import GENESIS, Evidence, Judged, Person, canonical, decoded, verified
 from rollout.stages import Kind, Place, Signal
 from rollout.states import Pause, State, folded
 from streams.errors import InputError
@@ -129,3 +129,19 @@ def test_signatures_are_of_one_revision_and_one_stage():
 def test_a_number_that_json_cannot_say_is_refused(value):
     with pytest.raises(InputError, match="log_harm"):
         Judged(arm="42", metric="errors", verdict=Verdict.HARM, log_harm=value)
+
+
+def test_a_whole_number_is_read_as_it_was_sealed():
+    look = Judged(arm="42", metric="errors", verdict=Verdict.SAFE, estimate=1, lower=-0.0)
+    cause = Evidence(verdicts=(look,), reasons=())
+
+    [made] = played(Signal.PLAN, cause=cause)
+
+    assert verified([canonical(made)]) == [made]
+    assert made.cause.verdicts[0].estimate == 1.0
+
+
+@pytest.mark.parametrize("reason", ["x" * 2_001, "caf\udce9"])
+def test_a_reason_that_cannot_be_kept_is_refused(reason):
+    with pytest.raises(InputError, match="reason"):
+        Person(name="ann", reason=reason)
