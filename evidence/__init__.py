@@ -1,6 +1,6 @@
 """Pure statistics: counts in, verdict numbers out. No I/O, clock or randomness.
 
-    foundation   cells, domain, results          counts that add; what is refused; what is answered
+    foundation   cells, domain, names, results   counts that add; what is refused; what is answered
     exact        bets (S1), sequences            a bounded mean; e-values, bounds, epochs
                  effects (S4), paired (S3)       assigned arms; answers to the same request
                  risks, shares (S2)              relative risk, ceilings; one share, the split

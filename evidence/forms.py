@@ -17,7 +17,6 @@ Lower is better; where higher is better the limit and the side are mirrored.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -25,27 +24,16 @@ from evidence.bets import Statistic
 from evidence.decision import Question
 from evidence.domain import InputError, finite
 from evidence.effects import Arms, Difference, Ratio
+from evidence.names import Form
 from evidence.paired import PairedDifference, PairedRatio, Pairs
 from evidence.results import Side
 from evidence.risks import EventShare, OneArmShare
 
+__all__ = ["RARE", "Form", "Frozen", "Guardrail", "statistic"]
+
 T = TypeVar("T")
 
 RARE = 0.2  # the highest incidence per unit at which the event share is worth its power
-
-
-class Form(StrEnum):
-    """How a guardrail's margin is written, and what kind of metric it is on."""
-
-    DIFFERENCE = "difference"
-    EVENT_SHARE = "event share"
-    RATIO = "ratio"
-    QUANTILE = "quantile"
-    CEILING = "ceiling"
-    PAIRED_DIFFERENCE = "paired difference"
-    PAIRED_RATIO = "paired ratio"
-    ASYMPTOTIC = "asymptotic"
-    HEURISTIC = "heuristic"
 
 
 @dataclass(frozen=True, kw_only=True)

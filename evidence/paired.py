@@ -7,25 +7,17 @@ Pairs are the strongest evidence there is: a difference of one point at 6 % disa
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from evidence.bets import DEFAULT_PLAN, Plan, log_wealth
 from evidence.domain import Floats, InputError, counts, positive, share
+from evidence.names import Pair
 from evidence.results import Evidence, Interval, Side
 from evidence.shares import share as one_share
 
-
-class Pair(IntEnum):
-    """What became of a pair: the last axis of its counts."""
-
-    CHALLENGER_WRONG = 0  # audited or labelled: only the challenger was wrong
-    CHAMPION_WRONG = 1  # only the champion was wrong
-    BOTH_WRONG = 2
-    EQUAL = 3  # both right, or answers agree and nobody looked, or not sampled
-    UNRESOLVED = 4  # sampled, and undecided when its time was up
+__all__ = ["Pair", "PairedDifference", "PairedRatio", "Pairs", "spread", "superiority"]
 
 
 @dataclass(frozen=True, kw_only=True)

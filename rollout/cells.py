@@ -19,8 +19,7 @@ import numpy.typing as npt
 from msgspec import Meta, Struct
 
 from evidence.buckets import Levels
-from evidence.forms import Form
-from evidence.paired import Pair
+from evidence.names import Form, Pair
 from rollout.spec import Loss, Source
 from streams.errors import InputError
 from streams.hashing import assignment_point

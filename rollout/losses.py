@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from evidence.paired import Pair
+from evidence.names import Pair
 from rollout.cells import Counted, Opened, point
 from streams.facts import ERROR, MISSING, NONE, OTHER, VALUE, Answers, Truth, winner
 

@@ -4,8 +4,9 @@ import numpy as np
 
 from evidence.bets import Plan
 from evidence.effects import Arms
-from evidence.forms import Form, Frozen, Guardrail, statistic
-from evidence.paired import Pair, Pairs
+from evidence.forms import Frozen, Guardrail, statistic
+from evidence.names import Form, Pair
+from evidence.paired import Pairs
 from evidence.sequences import Epoch
 from rollout.cells import HALVES, Counted, Ints, Opened, Side, outcomes, shaped
 

@@ -1,5 +1,8 @@
 """The laws of a collector (`docs/architecture.md`), and agreement with a naive oracle."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -231,3 +234,9 @@ def test_a_label_tells_of_a_pair_once_in_whatever_order_the_three_come(databases
     found = counted(databases, [said[each] for each in order])
 
     assert of(found, "wrong").tolist() == [[1, 0, 0, 1, 0], [0, 0, 0, 0, 0]]
+
+
+def test_intake_counts_without_loading_what_only_judges_need():
+    program = "import sys, rollout.collector; sys.exit('scipy' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
