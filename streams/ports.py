@@ -29,6 +29,8 @@ class Layout(msgspec.Struct, frozen=True):
 
         Such rows stand in the arrays as zeros. A feature that is null is NaN where numbers can be.
         """
+        if self._is_one and (whole := self._whole(rows)) is not None:
+            return {self.ports[0].name: whole}, {}
         faults: dict[int, str] = {}
         columns = {
             name: self._column(name, self._port(name), rows, faults) for name in self.features
@@ -41,6 +43,16 @@ class Layout(msgspec.Struct, frozen=True):
             port.name: columns[port.name].reshape((-1, 1) if len(port.shape) == 2 else (-1,))
             for port in self.ports
         }, faults
+
+    def _whole(self, rows: Sequence[Features | None]) -> Array | None:
+        """The one input in a single sweep, when every row has every feature as a number."""
+        dtype = TYPES[self.ports[0].type]
+        try:
+            found = np.array([[row[name] for name in self.features] for row in rows])  # type: ignore[index]
+        except (KeyError, TypeError, OverflowError):
+            return None
+        is_numeric = found.ndim == 2 and found.dtype.kind in "fib" and dtype != "str"
+        return found.astype(dtype) if is_numeric else None
 
     @property
     def _is_one(self) -> bool:

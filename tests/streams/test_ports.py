@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams import ports
 from streams.errors import InputError
@@ -26,6 +28,26 @@ def test_named_features_fill_one_input_in_their_order():
     assert arrays["X"].tolist()[0] == [1, 1, 2.5]
     assert np.isnan(arrays["X"][1]).tolist() == [False, False, True]
     assert faults == {}
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {name: st.booleans() | st.integers(-99, 99) | st.floats(-9, 9, width=32)
+             for name in "abc"}
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)  # fmt: skip
+def test_rows_are_filled_alike_together_and_beside_one_that_cannot_be(rows):
+    layout = ports.layout(WIDE, ("c", "a", "b"))
+
+    together, _ = layout.arrays(rows)
+    beside, faults = layout.arrays([*rows, None])
+
+    assert np.array_equal(together["X"], beside["X"][:-1])
+    assert list(faults) == [len(rows)]
 
 
 def test_inputs_that_are_named_as_features_take_them():
