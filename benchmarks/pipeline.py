@@ -25,6 +25,7 @@ from benchmarks import ingest
 from benchmarks.figures import Figure, tell
 from benchmarks.traffic import MODEL, PARTITIONS, Traffic, declaration
 from penstock.migrations import upgrade
+from rollout.collector import Rollouts
 from streams import answers, installation, plans, truths
 from streams.arrivals import gather
 from streams.codes import Codes
@@ -74,7 +75,9 @@ class Place:
             self.log.append("events", batch)
 
     def pipeline(self) -> Pipeline:
-        return Pipeline(self.log, self.engine, collectors=[Pipe()], owner="bench", clock=Clock())
+        return Pipeline(
+            self.log, self.engine, collectors=[Pipe(), Rollouts()], owner="bench", clock=Clock()
+        )
 
     def close(self) -> None:
         self.log.close()

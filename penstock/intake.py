@@ -1,6 +1,7 @@
 """Intake with the collectors of every room: the one place that names them."""
 
 from penstock.installation import Installation
+from rollout.collector import Rollouts
 from streams.db.clock import Clock
 from streams.pipe import Pipe
 from streams.pipeline import Pipeline
@@ -11,7 +12,7 @@ def pipeline(here: Installation, *, owner: str, clock: Clock | None = None) -> P
     return Pipeline(
         here.log,
         here.engine,
-        collectors=[Pipe()],
+        collectors=[Pipe(), Rollouts()],
         owner=owner,
         clock=here.clock if clock is None else clock,
         lateness_ms=here.settings.lateness_ms,

@@ -29,7 +29,7 @@ PASS_CONNECTIONS = {
     "rollout/shadow_pass.py",
     "streams/batch.py", "streams/collector.py", "streams/holding.py", "streams/panel.py",
     "streams/pipe.py", "streams/pipeline.py", "rollout/collector.py", "rollout/opening.py",
-    "rollout/looks.py",
+    "rollout/looks.py", "rollout/recorded.py",
     "streams/relay.py", "rollout/acting.py", "rollout/consequences.py", "rollout/editing.py",
     "rollout/permits.py", "rollout/controller.py",
 }  # fmt: skip

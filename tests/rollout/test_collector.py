@@ -33,9 +33,9 @@ class Rollout(spine.Databases):
     def begun(self):
         with writing(self._engine) as connection:
             for body in world.epochs():
-                open_epoch(connection, body, now_ms=0, by="test")
+                open_epoch(connection, body, now_ms=0)
             for body in world.CLOSED:
-                close_epoch(connection, body, now_ms=0, by="test")
+                close_epoch(connection, body, now_ms=0)
         return self.prepare([(world.MODEL, spine.T0 - 60 * world.MINUTE)], world.ROUTES)
 
 
