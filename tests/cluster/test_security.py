@@ -18,21 +18,30 @@ from kafka.admin import (
     ResourceType,
 )
 from penstock_client import Client, Limits
+from sqlalchemy import delete
 
 from penstock import tailing, topics
 from penstock.installation import opened, prepare
 from penstock.intake import pipeline
 from penstock.settings import Settings
-from streams import outbox
+from rollout.shadow import Candidate
+from rollout.shadow_pass import CONSUMER, Shadow
+from streams import files, outbox, registry
+from streams.bundles import Bundle
 from streams.db.engine import writing
 from streams.envelopes import pack
 from streams.errors import ConfigError
 from streams.logs.kafka_cluster import Cluster
 from streams.logs.kafka_reach import why_not
+from streams.models import Declaration
 from streams.relay import Relay
+from streams.tables import position
 from streams.topics import EVENTS, TOPICS
+from streams.versions import Body, add_version
 from tests.cli.conftest import lines, prediction
 from tests.cluster.conftest import Place
+from tests.rollout.versions import BIAS, FEATURES, WEIGHTS
+from tests.streams import onnx_files
 
 pytestmark = pytest.mark.cluster
 
@@ -237,6 +246,14 @@ def theirs(secure_kafka, tmp_path_factory):
     prepare(settings)
     with opened(settings) as here:
         here.log.append(EVENTS.name, [(0, lines(prediction(0)))])
+        path = onnx_files.saved(folder / "v2.onnx", onnx_files.linear(WEIGHTS, BIAS))
+        body = Body(
+            (files.store(settings.files_dir, path),), bundle=Bundle(onnx=path.name, inputs=FEATURES)
+        )
+        with writing(here.engine) as connection:
+            model = Declaration(model="spam", task="classification", classes=("ham", "spam"))
+            registry.register(connection, model, now_ms=0, by="ann")
+            add_version(connection, "spam", "v2", body=body, now_ms=0, by="ann")
     return of_user(secure_kafka, "stranger", folder)
 
 
@@ -252,6 +269,28 @@ def work(settings):
                 pass
         finally:
             worker.close()
+
+
+def shadow(settings):
+    """The first event is read, and answered once more."""
+
+    def begin(version, model):
+        return Candidate(settings.files_dir, version, model, seconds=time.monotonic)
+
+    with opened(settings, role="shadow") as here:
+        with writing(here.engine) as connection:
+            connection.execute(delete(position).where(position.c.consumer == CONSUMER))
+        runner = Shadow(
+            here.log, here.engine, owner="s", clock=here.clock, begin=begin,
+            seconds=time.monotonic, named=[("spam", "v2")],
+        )  # fmt: skip
+        deadline = time.monotonic() + PATIENCE_S
+        try:
+            while not runner.tallies or not sum(t.errors for t in runner.tallies.values()):
+                runner.step(timeout_s=0.2)
+                assert time.monotonic() < deadline
+        finally:
+            runner.close()
 
 
 def control(settings):
@@ -301,6 +340,7 @@ ROLES = {
     "a service": service,
     "penstock worker": work,
     "penstock control": control,
+    "penstock shadow": shadow,
     "penstock web": web,
     "penstock db upgrade": prepare,
     "penstock topics ensure": topics.ensure,
