@@ -4,8 +4,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from rollout.courses import LIVE, Kind, Step, weight
 from rollout.decisions import Decision, Judged, Person
-from rollout.stages import LIVE, Kind, Step, weight
 from rollout.store import Standing
 from streams.models import duration_ms
 

@@ -17,12 +17,13 @@ from penstock.rollout_views import View, view
 from penstock.settings import Settings
 from rollout import editing, store
 from rollout.acting import Ask, decide
+from rollout.courses import Kind
 from rollout.decisions import Person
 from rollout.editing import Edit
 from rollout.freezes import frozen_until
 from rollout.lint import lint
 from rollout.spec import Rollout, read
-from rollout.stages import Kind, Signal
+from rollout.stages import Signal
 from rollout.store import Standing, Summary
 from streams import registry
 from streams.db.clock import Clock

@@ -9,10 +9,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Engine
 
-from rollout import permits, stages, store
+from rollout import courses, permits, stages, store
 from rollout.consequences import Change, Freezing, change_of, done, who
+from rollout.courses import Kind
 from rollout.decisions import Cause, Decision
-from rollout.stages import Kind, Signal
+from rollout.stages import Signal
 from rollout.store import Standing
 from streams.db.engine import writing
 from streams.errors import ConflictError
@@ -104,7 +105,7 @@ def _made(
     permits.check(connection, standing, signal, ask.cause, arm=ask.arm, after=after)
     change = None
     if ask.revision is not None:
-        after = stages.moved(standing.course, standing.course_of(ask.revision), after)
+        after = courses.moved(standing.course, standing.course_of(ask.revision), after)
     else:
         change = change_of(connection, standing, after, arm=ask.arm, at_ms=now_ms)
     decision = state.decided(

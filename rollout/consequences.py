@@ -8,9 +8,10 @@ from sqlalchemy import Connection
 
 from rollout import routes, store
 from rollout.assignment import Place as Number
+from rollout.courses import FINAL, Kind, Place
 from rollout.decisions import Decision, Person, Published
 from rollout.spec import Spec
-from rollout.stages import FINAL, Kind, Place, Signal
+from rollout.stages import Signal
 from rollout.store import Standing
 from rollout.traffic import NO_STEP, Traffic, traffic
 from streams import messages, outbox, plans

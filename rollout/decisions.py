@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from evidence.decision import Verdict
-from rollout.stages import Place, Signal
+from rollout.courses import Place
+from rollout.stages import Signal
 from streams.errors import InputError
 
 GENESIS = "sha256:" + "0" * 64

@@ -6,12 +6,13 @@ While a rollout is a draft or planned it guards nothing, and its author may writ
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from rollout import stages, store
+from rollout import courses, stages, store
 from rollout.acting import Ask, act
+from rollout.courses import Kind
 from rollout.decisions import Decision, Person
 from rollout.revisions import Change, changes, loosening
 from rollout.spec import Rollout, digest
-from rollout.stages import Kind, Signal
+from rollout.stages import Signal
 from rollout.store import Standing
 from streams.errors import ConflictError, InputError, NotAllowedError
 
@@ -55,7 +56,7 @@ def edit(
         )
     place = standing.state.place
     after = stages.advance(standing.course, place, Signal.REVISE)
-    stages.moved(standing.course, stages.course(declared.spec), after)
+    courses.moved(standing.course, courses.course(declared.spec), after)
     no = standing.revisions[-1].no + 1
     store.add_revision(connection, declared, no=no, reason=who.reason, now_ms=now_ms, by=who.name)
     holds = place.kind in _FREE or not loosening(found)

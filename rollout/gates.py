@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from evidence.decision import Verdict
+from rollout.courses import FINAL, LIVE, Kind
 from rollout.freezes import frozen_until
 from rollout.scenes import Reached, Scene, about, is_harm
 from rollout.spec import Least
-from rollout.stages import FINAL, LIVE, Kind
 from streams.models import duration_ms
 
 

@@ -3,9 +3,10 @@
 from sqlalchemy import Connection
 
 from rollout import routes
+from rollout.courses import Kind, Place
 from rollout.decisions import Cause, Person
 from rollout.spec import Approval
-from rollout.stages import Kind, Place, Signal
+from rollout.stages import Signal
 from rollout.store import Standing
 from streams.errors import IllegalTransitionError, InputError, NotAllowedError
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from evidence.decision import Verdict
+from rollout.courses import Course, Kind, Step
 from rollout.decisions import Judged
 from rollout.rules.places import required
 from rollout.spec import Spec
-from rollout.stages import Course, Kind, Step
 from rollout.states import State
 
 

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from evidence.decision import Verdict
+from rollout.courses import LIVE, Kind, weight
 from rollout.decisions import Cause, Evidence, Judged, Time
 from rollout.gates import waits
 from rollout.scenes import Scene, about, is_harm
 from rollout.spec import Full
-from rollout.stages import LIVE, Kind, Signal, accepts, weight
+from rollout.stages import Signal, accepts
 from streams.models import duration_ms
 
 _WATCHED = LIVE | {Kind.PAUSED}

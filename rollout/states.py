@@ -6,8 +6,9 @@ from functools import reduce
 from msgspec import Struct
 from msgspec.structs import replace
 
+from rollout.courses import Kind, Place
 from rollout.decisions import GENESIS, Cause, Decision, Person, Published, sealed
-from rollout.stages import Kind, Place, Signal
+from rollout.stages import Signal
 from streams.errors import InputError
 
 

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Table, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rollout import spec as specs
+from rollout.courses import FINAL, Course, Kind, course
 from rollout.decisions import Decision, canonical, decoded
 from rollout.spec import Rollout
-from rollout.stages import FINAL, Course, Kind, course
 from rollout.states import State, folded
 from rollout.tables import decision, rollout, rollout_live, rollout_revision
 from streams.errors import ConflictError, InputError

@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from rollout.assignment import REQUEST, Challenger, RouteTable
 from rollout.assignment import Place as Number
+from rollout.courses import Course, Kind, Place, weight
 from rollout.spec import Scope, Spec
-from rollout.stages import Course, Kind, Place, weight
 
 NO_STEP = -1
 

@@ -10,8 +10,9 @@ from sqlalchemy import select
 
 from rollout import editing, routes, store
 from rollout.acting import Ask, decide
+from rollout.courses import Kind
 from rollout.decisions import Person, canonical, verified
-from rollout.stages import Kind, Signal
+from rollout.stages import Signal
 from rollout.tables import rollout
 from streams import outbox, plans
 from streams.db.engine import connect, reading, writing

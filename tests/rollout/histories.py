@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from evidence.decision import Verdict
-from rollout import stages
+from rollout import courses, stages
 from rollout.decisions import Decision, Evidence, Judged, Person, Published, Time
 from rollout.stages import Signal
 from rollout.states import State, folded
@@ -36,9 +36,9 @@ def histories(draw, *, longest: int = 12) -> list[Decision]:
         signal = draw(st.sampled_from(signals))
         after = stages.advance(COURSE, state.place, signal)
         at_ms += draw(st.integers(0, 10**9))
-        share = stages.weight(COURSE, after) / 100
+        share = courses.weight(COURSE, after) / 100
         published = None
-        if share != stages.weight(COURSE, state.place) / 100:
+        if share != courses.weight(COURSE, state.place) / 100:
             published = Published(route_version=len(found) + 1, epoch=1, shares=(share,))
         found.append(
             state.decided(

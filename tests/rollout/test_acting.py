@@ -6,11 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.migrations import upgrade
-from rollout import editing, routes, stages, store
+from rollout import courses, editing, routes, store
 from rollout.acting import Ask, act, decide
+from rollout.courses import Kind, Place
 from rollout.decisions import Evidence, Person, canonical, verified
 from rollout.spec import Metadata, Rollout, VersionRef, digest
-from rollout.stages import Kind, Place, Signal
+from rollout.stages import Signal
 from streams import messages, outbox, plans
 from streams.db.engine import connect, reading, writing
 from streams.errors import ConflictError, IllegalTransitionError, InputError, NotAllowedError
@@ -381,7 +382,7 @@ def test_an_edit_keeps_the_step_where_the_rollout_stands(here):
 
     found = standing(here)
     assert found.state.place == Place(Kind.SUPERVISED, 0)
-    assert stages.weight(found.course, found.state.place) == 1
+    assert courses.weight(found.course, found.state.place) == 1
     with pytest.raises(InputError, match="stands at supervised"):
         edited(here, replace(SPEC, stages=SPEC.stages[2:]))
     assert walked(here, Signal.ADVANCE).state.place == Place(Kind.CANARY, 1)

@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from evidence.decision import Verdict
-from rollout import routes, stages, store
+from rollout import courses, routes, stages, store
 from rollout.controller import tick
+from rollout.courses import FINAL, Kind, Place
 from rollout.decisions import Judged, canonical, verified
 from rollout.rules.places import required
 from rollout.scenes import Facts, Scene
 from rollout.signals import due
-from rollout.stages import FINAL, Kind, Place, Signal
+from rollout.stages import Signal
 from rollout.states import State, folded
 from rollout.traffic import traffic
 from streams.db.engine import reading
@@ -92,7 +93,7 @@ LOOKS = st.tuples(
 
 @given(st.lists(LOOKS, max_size=40))
 def test_whatever_comes_no_share_grows_without_proof_and_harm_ends_it(looks):
-    course = stages.course(SPEC)
+    course = courses.course(SPEC)
     state = State(rollout="r", revision="sha256:1", place=Place(course[0].kind, 0), since_ms=NOW_MS,
                   due_from_ms=NOW_MS)  # fmt: skip
     now_ms = fresh_ms = NOW_MS

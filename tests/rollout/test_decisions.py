@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from evidence.decision import Verdict
 from rollout import stages
+from rollout.courses import Kind, Place
 from rollout.decisions import GENESIS, Evidence, Judged, Person, canonical, decoded, verified
-from rollout.stages import Kind, Place, Signal
+from rollout.stages import Signal
 from rollout.states import Pause, State, folded
 from streams.errors import InputError
 from tests.rollout.histories import BEGUN, histories

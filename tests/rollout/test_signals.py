@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from evidence.decision import Verdict
-from rollout import stages
+from rollout import courses, stages
+from rollout.courses import Kind, Place
 from rollout.decisions import Evidence, Judged, Person, Time
 from rollout.gates import waits
 from rollout.scenes import Facts, Reached, Scene
 from rollout.signals import due
 from rollout.spec import Freeze, HarmBudget, Least, Metric, Shadow, Stage, VersionRef
-from rollout.stages import Kind, Place, Signal
+from rollout.stages import Signal
 from rollout.states import State
 from streams.models import DAY_MS, HOUR_MS
 from tests.rollout.test_stages import WHOLE, spec
@@ -26,7 +27,7 @@ SPEC = replace(
     ),
 )
 BOTH = replace(SPEC, challengers=(VersionRef(version="2"), VersionRef(version="3")))
-COURSE = stages.course(SPEC)
+COURSE = courses.course(SPEC)
 NAMES = {step.name: k for k, step in enumerate(COURSE)}
 FRIDAY = Freeze(cron="0 0 * * *", length="23h")
 ANN = Person(name="ann", reason="it is fine")
@@ -45,7 +46,7 @@ def scene(step="canary[1]", *verdicts, hours=7.0, kind=None, of=SPEC, fields=Non
     )  # fmt: skip
     now_ms = T0 + int(hours * HOUR_MS)
     known = Facts(verdicts=verdicts, **({"fresh_ms": now_ms} | facts))
-    return Scene(state=state, spec=of, course=stages.course(of), facts=known, now_ms=now_ms)
+    return Scene(state=state, spec=of, course=courses.course(of), facts=known, now_ms=now_ms)
 
 
 def signal(*args, **fields):
@@ -234,7 +235,7 @@ def test_what_goes_back_is_back_once_no_service_has_a_challenger():
     assert signal("ab", HARM, restored=True, **back) is Signal.RESTORED
 
 
-@pytest.mark.parametrize("kind", [Kind.DRAFT, Kind.PLANNED, *stages.FINAL])
+@pytest.mark.parametrize("kind", [Kind.DRAFT, Kind.PLANNED, *courses.FINAL])
 def test_nothing_is_due_for_what_has_not_begun_or_has_ended(kind):
     given = {"kind": kind, "restored": True, "broken": ("all",), "fresh_ms": None}
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout import stages
+from rollout import courses, stages
+from rollout.courses import FINAL, LIVE, Kind, Place
 from rollout.spec import (
     ABTest,
     Approval,
@@ -18,7 +19,7 @@ from rollout.spec import (
     Supervised,
     VersionRef,
 )
-from rollout.stages import FINAL, LIVE, TABLE, Kind, Place, Signal
+from rollout.stages import TABLE, Signal
 from streams.errors import IllegalTransitionError, InputError
 
 WHOLE = (
@@ -48,7 +49,7 @@ def spec(entries, **fields):
     )  # fmt: skip
 
 
-COURSE = stages.course(spec(WHOLE))
+COURSE = courses.course(spec(WHOLE))
 KEPT = st.sets(st.integers(0, len(WHOLE) - 1), min_size=1).map(sorted)
 
 
@@ -98,7 +99,7 @@ def test_every_kind_of_place_is_reached():
 
 @given(KEPT)
 def test_any_subset_of_the_stages_in_order_is_a_course(kept):
-    course = stages.course(spec([WHOLE[k] for k in kept]))
+    course = courses.course(spec([WHOLE[k] for k in kept]))
     for place in reachable(course):
         if place.kind in LIVE | {Kind.PAUSED}:
             back = stages.advance(course, place, Signal.ROLLBACK)
@@ -125,7 +126,7 @@ def test_a_pause_comes_back_to_the_very_step_it_left():
         place = Place(COURSE[step].kind, step)
         if stages.accepts(place, Signal.PAUSE):
             paused = stages.advance(COURSE, place, Signal.PAUSE)
-            assert stages.weight(COURSE, paused) == stages.weight(COURSE, place)
+            assert courses.weight(COURSE, paused) == courses.weight(COURSE, place)
             assert stages.advance(COURSE, paused, Signal.RESUME) == place
 
 
@@ -136,58 +137,58 @@ def test_a_deadline_does_what_the_stage_declares_else_what_the_spec_does():
     }
     assert ends.pop("supervised") is Kind.PAUSED
     assert set(ends.values()) == {Kind.ROLLING_BACK}
-    pausing = stages.course(spec(WHOLE, on_deadline="pause"))
+    pausing = courses.course(spec(WHOLE, on_deadline="pause"))
     assert stages.advance(pausing, Place(Kind.SHADOW, 0), Signal.DEADLINE).kind is Kind.PAUSED
 
 
 def test_no_weight_is_left_once_a_rollout_goes_back():
     for place in reachable(COURSE):
         if place.kind in {Kind.ROLLING_BACK, Kind.ROLLED_BACK, Kind.CANCELLED, Kind.DRAFT}:
-            assert stages.weight(COURSE, place) == 0
+            assert courses.weight(COURSE, place) == 0
 
 
 def test_only_a_course_that_ends_in_full_weight_leaves_the_challenger_there():
     promoted = walk(COURSE, [Signal.PLAN, Signal.START, *[Signal.ADVANCE] * 6, Signal.FINISH])
-    assert stages.weight(COURSE, promoted) == 100
-    watched = stages.course(spec(WHOLE[:1]))
+    assert courses.weight(COURSE, promoted) == 100
+    watched = courses.course(spec(WHOLE[:1]))
     done = walk(watched, [Signal.PLAN, Signal.START, Signal.ADVANCE])
-    assert (done.kind, stages.weight(watched, done)) == (Kind.DONE, 0)
+    assert (done.kind, courses.weight(watched, done)) == (Kind.DONE, 0)
 
 
 def test_a_stage_that_is_two_or_out_of_order_is_refused_by_its_place():
     with pytest.raises(InputError) as two:
-        stages.course(spec([Stage(shadow=WHOLE[0].shadow, ab=WHOLE[4].ab)]))
+        courses.course(spec([Stage(shadow=WHOLE[0].shadow, ab=WHOLE[4].ab)]))
     assert two.value.field == "stages[0]"
     for wrong in ([WHOLE[2], WHOLE[0]], [WHOLE[2], WHOLE[2]]):
         with pytest.raises(InputError, match="out of order"):
-            stages.course(spec(wrong))
+            courses.course(spec(wrong))
 
 
 def test_an_approval_keeps_scope_and_confirmation_of_the_step_before_it():
-    course = stages.course(spec([WHOLE[1], WHOLE[3]]))
+    course = courses.course(spec([WHOLE[1], WHOLE[3]]))
     assert (course[1].weight, course[1].scope, course[1].confirm) == (
         1, course[0].scope, True,
     )  # fmt: skip
-    alone = stages.course(spec([WHOLE[3]]))
+    alone = courses.course(spec([WHOLE[3]]))
     assert (alone[0].weight, alone[0].scope, alone[0].confirm) == (0, None, False)
 
 
 @given(KEPT, KEPT)
 def test_an_edit_keeps_the_step_where_a_rollout_stands_or_is_refused(kept, others):
-    before, after = (stages.course(spec([WHOLE[k] for k in some])) for some in (kept, others))
+    before, after = (courses.course(spec([WHOLE[k] for k in some])) for some in (kept, others))
     for place in reachable(before):
         names = [step.name for step in after]
         if place.step < 0 or before[place.step].name in names:
             try:
-                there = stages.moved(before, after, place)
+                there = courses.moved(before, after, place)
             except InputError:
                 assert before[place.step].kind is Kind.APPROVAL  # it stands after another step
                 continue
             assert there.kind is place.kind
-            assert stages.weight(after, there) == stages.weight(before, place)
+            assert courses.weight(after, there) == courses.weight(before, place)
         else:
             with pytest.raises(InputError, match="takes that step away"):
-                stages.moved(before, after, place)
+                courses.moved(before, after, place)
 
 
 def test_the_table_names_every_signal():
