@@ -35,6 +35,11 @@ def arguments(query: Mapping[str, object], *, wait_s: float, name: str) -> dict[
         "idle_in_transaction_session_timeout": IDLE_MS,
         "lock_timeout": int(wait_s * 1000),
         "statement_timeout": STATEMENT_MS,
+        # Neither limit holds while the server waits for the rest of a COPY: a worker whose machine
+        # is gone without a word must not hold its rows for the two hours of TCP's own patience.
+        "tcp_keepalives_idle": 10,
+        "tcp_keepalives_interval": 5,
+        "tcp_keepalives_count": 3,
     }
     own = str(query.get("options", ""))
     ours = [f"-c {setting}={value}" for setting, value in settings.items() if setting not in own]

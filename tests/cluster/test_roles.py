@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,13 @@ def test_two_workers_share_the_events_and_one_of_them_is_killed(place, engine):
     assert len(tail.stdout.splitlines()) == 5, tail.stderr
 
 
+def hears(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has a handler for the signal; before that it ends it at once."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
 @pytest.mark.parametrize(
     ("role", "engine"),
     [*(("worker", engine) for engine in ENGINES), ("control", ""), ("web", "")],
@@ -75,7 +83,9 @@ def test_two_workers_share_the_events_and_one_of_them_is_killed(place, engine):
 def test_a_role_ends_when_it_is_asked_to(place, role, engine):
     place.env["PENSTOCK_ENGINE"] = engine or ENGINES[0]
     process = place.play(role, "w1")
-    time.sleep(3)
+    while process.poll() is None and not hears(process.pid, signal.SIGTERM):
+        time.sleep(0.05)
+    time.sleep(2)
     assert process.poll() is None, place.said.read_text()
 
     started = time.monotonic()

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from deploy.kafka_local import Cluster
 from streams.db.engine import connect, reading
+from streams.errors import UnavailableError
 from streams.topics import EVENTS
 from tests.cluster.fleet import Fleet
 from tests.contracts import postgres
@@ -104,17 +105,26 @@ class Weather(threading.Thread):
                     return False
                 if (pid := self._worker()) is None:
                     continue
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGSTOP)
-                    time.sleep(0.15)
-                    if _holds_rows(engine):
-                        self._wake(pid)
-                        return True
-                    os.kill(pid, signal.SIGCONT)
+                if self._froze_in_a_write(pid, engine):
+                    return True
                 time.sleep(self._draw.uniform(0.0, 0.05))
             return False
         finally:
             engine.dispose()
+
+    def _froze_in_a_write(self, pid: int, engine: Engine) -> bool:
+        """Whether the worker was stopped while it held rows; it is awake again in any case."""
+        with suppress(ProcessLookupError):  # killed meanwhile
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                time.sleep(0.15)
+                with suppress(UnavailableError):  # our own look was cut off by the wire
+                    if _holds_rows(engine):
+                        self._over.wait(FROZEN_S)
+                        return True
+            finally:
+                os.kill(pid, signal.SIGCONT)
+        return False
 
     def _worker(self) -> int | None:
         workers = self._fleet.workers()
