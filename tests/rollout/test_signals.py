@@ -235,7 +235,7 @@ def test_what_goes_back_is_back_once_no_service_has_a_challenger():
     assert signal("ab", HARM, restored=True, **back) is Signal.RESTORED
 
 
-@pytest.mark.parametrize("kind", [Kind.DRAFT, Kind.PLANNED, *courses.FINAL])
+@pytest.mark.parametrize("kind", [Kind.DRAFT, Kind.PLANNED, *sorted(courses.FINAL)])
 def test_nothing_is_due_for_what_has_not_begun_or_has_ended(kind):
     given = {"kind": kind, "restored": True, "broken": ("all",), "fresh_ms": None}
 
