@@ -70,7 +70,10 @@ class Wire:
 
 
 def _copied(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while said := source.recv(CHUNK):
-            target.sendall(said)
-        target.shutdown(socket.SHUT_WR)
+    try:
+        with suppress(OSError):  # reset: whoever is killed with unread bytes ends so
+            while said := source.recv(CHUNK):
+                target.sendall(said)
+    finally:
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
