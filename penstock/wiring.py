@@ -12,10 +12,12 @@ from penstock.installation import Installation, opened, process_name
 from penstock.ops.presence import FORGET_MS, present
 from penstock.ops.vitals import Vitals, Watched
 from penstock.settings import Settings
-from rollout import routes
+from rollout import readers, routes, store
+from rollout.watching import watch
 from streams import deadletters, expiry, presence, registry
 from streams.db.clock import Clock
-from streams.db.engine import writing
+from streams.db.engine import reading, writing
+from streams.errors import Error
 from streams.installation import keep_expiry, keep_tick
 from streams.logs.embedded import EmbeddedLog
 from streams.models import Declaration
@@ -73,6 +75,7 @@ def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
             Duty("relay", 0.1, lambda: relay.step() > 0),
             Duty("closer", 1.0, closer.step),
             Duty("tick", 1.0, lambda: _tick(here)),
+            Duty("rollouts", 1.0, lambda: _watch(here)),
             Duty("routes", 60.0, lambda: _renew_routes(here)),
             Duty("ledger days", 600.0, lambda: _make_days(here)),
             Duty("ledger", 60.0, lambda: _expire_ledger(here)),
@@ -123,10 +126,28 @@ def _tick(here: Installation) -> None:
             keep_tick(connection, here.now_ms())
 
 
+def _watch(here: Installation) -> None:
+    """Every live rollout is looked at; one that cannot be keeps none of the others waiting.
+
+    Raises the first error that there was.
+    """
+    faults = []
+    with reading(here.engine) as connection:
+        names = store.live(connection)
+    for name in names:
+        try:
+            watch(here.engine, name, now_ms=here.now_ms(), wall_ms=here.clock.wall_ms())
+        except Error as error:
+            faults.append(error)
+    if faults:
+        raise faults[0]
+
+
 def _renew_routes(here: Installation) -> None:
     """A route whose table nobody renews is back on the champion within the hour."""
     with writing(here.engine) as connection:
         routes.renew(connection, now_ms=here.clock.wall_ms())
+        readers.forget(connection, now_ms=here.clock.wall_ms())
 
 
 def _make_days(here: Installation) -> None:

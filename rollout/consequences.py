@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.json import encode
 from sqlalchemy import Connection
 
-from rollout import routes, store
+from rollout import kept, routes, store
 from rollout.assignment import Place as Number
 from rollout.courses import FINAL, Kind, Place
 from rollout.decisions import Decision, Person, Published
@@ -26,8 +26,7 @@ class Change(Struct, frozen=True, kw_only=True):
     Args:
         number: of the route table that says so.
         epoch: of the new traffic; 0: its events are evidence of nothing.
-        ended: the epoch that is over with it; 0: none, it goes on or there was none.
-        is_new: whether `epoch` begins with it; one goes on when a challenger is dropped.
+        ended: the epoch that is over with it; 0: there was none.
         given: for each challenger the largest share that it had before.
     """
 
@@ -38,9 +37,13 @@ class Change(Struct, frozen=True, kw_only=True):
     number: Number
     epoch: int
     ended: int
-    is_new: bool
     given: tuple[float, ...]
     at_ms: int
+
+    @property
+    def is_new(self) -> bool:
+        """Whether an epoch begins with it: whenever there is evidence, for shares are frozen."""
+        return self.epoch > 0
 
     @property
     def published(self) -> Published:
@@ -67,13 +70,11 @@ def change_of(
     if new is None or new == old or (old is None and after.kind is Kind.CANCELLED):
         return None
     before = state.published.epoch if state.published else 0
-    goes_on = old is not None and old.step == new.step != NO_STEP
-    epoch = before if goes_on else store.next_epoch(connection) if new.step != NO_STEP else 0
+    epoch = store.next_epoch(connection) if new.step != NO_STEP else 0
     return Change(
         rollout=standing.name, salt=standing.salt, spec=spec, traffic=new,
         number=routes.upcoming(connection, standing.model, standing.route), epoch=epoch,
-        ended=before if before != epoch else 0,
-        is_new=epoch > 0 and not goes_on, given=state.given, at_ms=at_ms,
+        ended=before, given=state.given, at_ms=at_ms,
     )  # fmt: skip
 
 
@@ -88,8 +89,10 @@ def done(
 ) -> None:
     """Everything that a decision means stands beside it once the transaction commits.
 
-    Raises ConflictError where another rollout has the route, or its next number was taken.
+    Raises ConflictError where another rollout has the route, its next number was taken, or the
+    evidence that decided is not the newest.
     """
+    kept.cite(connection, decision)
     if decision.signal is Signal.START:
         store.take_route(connection, standing)
     if decision.after.kind in FINAL:

@@ -1,7 +1,8 @@
 """One tick of a rollout: what is known becomes the decision that is due, if one is.
 
 It holds nothing between ticks. Two that tick at once decide once, and a person who decides in
-between has decided: the tick looks again.
+between has decided: the tick looks again, or leaves it to the next one where what is known was
+known of the place before.
 """
 
 from sqlalchemy import Engine
@@ -47,6 +48,8 @@ def tick(
     for _ in range(TRIES):
         with reading(engine) as connection:
             standing = store.standing(connection, name)
+        if facts.seq not in (None, standing.state.seq):
+            return None
         call = due(scene(standing, facts, now_ms=now_ms))
         if call is None:
             return None

@@ -1,14 +1,15 @@
 """Route tables as they were published: append-only, but for how long the newest of each is valid.
 
-A table is valid for `VALID_MS` and is renewed while Penstock watches it. When nobody does, it
-expires, and its route is back on the champion that the service names.
+A table is valid for `VALID_MS` and is renewed while Penstock watches it: that of a rollout by
+whoever judges it. When nobody does, it expires, and its route is back on the champion that the
+service names.
 """
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import ColumnElement, Connection, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rollout.assignment import Place, RouteTable, decoded, encoded, first_version
-from rollout.tables import route_table
+from rollout.tables import rollout_live, route_table
 from streams import installation
 from streams.errors import ConflictError
 
@@ -79,10 +80,27 @@ def at_version(connection: Connection, model: str, route: str, version: int) -> 
 
 
 def renew(connection: Connection, *, now_ms: int) -> int:
-    """Every newest table is valid for most of VALID_MS from now, wall clock; how many were not."""
+    """Every route that no rollout has is valid for most of VALID_MS from now, wall clock.
+
+    How many were not.
+    """
+    has_rollout = exists().where(
+        rollout_live.c.model == route_table.c.model, rollout_live.c.route == route_table.c.route
+    )
+    return _renew(connection, ~has_rollout, now_ms=now_ms)
+
+
+def renew_watched(connection: Connection, model: str, route: str, *, now_ms: int) -> None:
+    """The same of one route, by whoever watches the rollout that has it."""
+    is_route = (route_table.c.model == model) & (route_table.c.route == route)
+    _renew(connection, is_route, now_ms=now_ms)
+
+
+def _renew(connection: Connection, which: ColumnElement[bool], *, now_ms: int) -> int:
     renewed = connection.execute(
         update(route_table)
         .where(
+            which,
             route_table.c.replaced_by.is_(None),
             route_table.c.expires_ms <= now_ms + VALID_MS - RENEW_MS,
         )

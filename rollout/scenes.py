@@ -24,6 +24,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     """What is known at one moment.
 
     Args:
+        seq: the decision after which it holds; None: whatever was decided.
         verdicts: the newest look at every metric of every challenger, over all traffic and over
             protected slices; those of other slices are shown and decide nothing.
         reached: by challenger.
@@ -36,6 +37,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         restored: whether no service can give a request to a challenger any more.
     """
 
+    seq: int | None = None
     verdicts: tuple[Judged, ...] = ()
     reached: dict[str, Reached] = {}
     fresh_ms: int | None = None

@@ -1,11 +1,9 @@
 """Rollouts, their specs and their decisions, as rows."""
 
 import secrets
-from collections.abc import Mapping
 
 from msgspec import Struct
-from sqlalchemy import Connection, Table, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, delete, func, select
 
 from rollout import spec as specs
 from rollout.courses import FINAL, Course, Kind, course
@@ -13,6 +11,7 @@ from rollout.decisions import Decision, canonical, decoded
 from rollout.spec import Rollout
 from rollout.states import State, folded
 from rollout.tables import decision, rollout, rollout_live, rollout_revision
+from streams.db import bulk
 from streams.errors import ConflictError, InputError
 
 
@@ -96,7 +95,7 @@ def create(connection: Connection, declared: Rollout, *, reason: str, now_ms: in
         "name": name, "model": declared.spec.model, "route": declared.spec.route,
         "salt": secrets.token_hex(8), "created_ms": now_ms, "created_by": by,
     }  # fmt: skip
-    if not _added(connection, rollout, row):
+    if not bulk.added(connection, rollout, row):
         raise ConflictError(
             f"there is a rollout {name!r} already",
             why="a name stands for one rollout for ever: its decisions carry it",
@@ -115,7 +114,7 @@ def add_revision(
         "body": specs.canonical(declared), "reason": reason, "created_ms": now_ms,
         "created_by": by,
     }  # fmt: skip
-    if not _added(connection, rollout_revision, row):
+    if not bulk.added(connection, rollout_revision, row):
         raise _moved(name)
 
 
@@ -158,7 +157,7 @@ def append(connection: Connection, made: Decision, *, begins_epoch: int | None) 
         "rollout": made.rollout, "seq": made.seq, "at_ms": made.at_ms,
         "begins_epoch": begins_epoch, "body": canonical(made),
     }  # fmt: skip
-    return _added(connection, decision, row)
+    return bulk.added(connection, decision, row)
 
 
 def next_epoch(connection: Connection) -> int:
@@ -169,7 +168,7 @@ def next_epoch(connection: Connection) -> int:
 def take_route(connection: Connection, taker: Standing) -> None:
     """The rollout has its route until `leave_route`. Raises ConflictError while another has it."""
     row = {"model": taker.model, "route": taker.route, "rollout": taker.name}
-    if _added(connection, rollout_live, row):
+    if bulk.added(connection, rollout_live, row):
         return
     at = rollout_live.c
     holder = connection.execute(
@@ -185,6 +184,11 @@ def take_route(connection: Connection, taker: Standing) -> None:
 def leave_route(connection: Connection, taker: Standing) -> None:
     """The route is free."""
     connection.execute(delete(rollout_live).where(rollout_live.c.rollout == taker.name))
+
+
+def live(connection: Connection) -> list[str]:
+    """The rollouts that have a route."""
+    return sorted(connection.execute(select(rollout_live.c.rollout)).scalars())
 
 
 def summaries(connection: Connection) -> list[Summary]:
@@ -215,14 +219,6 @@ def summaries(connection: Connection) -> list[Summary]:
             )
         )  # fmt: skip
     return found
-
-
-def _added(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
-    """Whether the row is new; a transaction that adds the same one is waited for."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(dict(row)).on_conflict_do_nothing()
-    key = next(iter(table.primary_key.columns))
-    return connection.execute(statement.returning(key)).first() is not None
 
 
 def _moved(name: str) -> ConflictError:

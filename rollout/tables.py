@@ -80,3 +80,27 @@ decision = Table(
     UniqueConstraint("begins_epoch"),
     comment="decisions about rollouts, a chain each: append-only",
 )
+
+rollout_look = Table(
+    "rollout_look",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("fresh_ms", BigInteger),
+    Column("body", LargeBinary, nullable=False),
+    comment="what the judge looked at and found: seq 0 the newest look, n what decision n saw",
+)
+
+route_reader = Table(
+    "route_reader",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("reader", Text, primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    comment="which route table each service decides by, as far as it said",
+)

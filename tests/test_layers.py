@@ -23,6 +23,7 @@ KNOW_SQL = {
     "streams/ledger.py", "streams/positions.py", "streams/counters.py", "streams/subscriptions.py",
     "streams/deadletters.py", "streams/outbox.py", "streams/plans.py", "streams/codes.py",
     "streams/closer.py", "streams/expiry.py", "streams/presence.py", "rollout/routes.py",
+    "rollout/kept.py", "rollout/readers.py",
 }  # fmt: skip
 PASS_CONNECTIONS = {
     # They open transactions and hand the connection on; they hold no statement.
@@ -31,7 +32,7 @@ PASS_CONNECTIONS = {
     "streams/pipe.py", "streams/pipeline.py", "rollout/collector.py", "rollout/opening.py",
     "rollout/looks.py", "rollout/recorded.py",
     "streams/relay.py", "rollout/acting.py", "rollout/consequences.py", "rollout/editing.py",
-    "rollout/permits.py", "rollout/controller.py",
+    "rollout/permits.py", "rollout/controller.py", "rollout/watching.py",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The newest route tables in memory, and who waits for them to change.
+"""The newest route tables in memory, who waits for them to change, and who decides by which.
 
 They are read twice a second by a thread of its own, so a slow database makes no request wait,
 and what was read last is served while it is away.
@@ -6,13 +6,17 @@ and what was read last is served while it is away.
 
 import asyncio
 import logging
+import re
 import resource
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Engine
 
+from penstock.web.hearing import Hearing
 from rollout import routes
 from rollout.assignment import RouteTable
 from streams.db.engine import reading
@@ -22,6 +26,8 @@ LOOK_S = 0.5
 MOST_WAITING = 5_000
 _AT_ONCE = 50  # polls that are answered in one turn of the loop when a table changes
 _BREATH_S = 0.005
+
+_TAG = re.compile(r'"(\d{1,15})\.(\d{1,9})\.(\d{1,15})"')
 
 Key = tuple[str, str]  # model, route
 
@@ -33,11 +39,21 @@ def etag(table: RouteTable) -> str:
     return f'"{table.generation}.{table.version}.{table.expires_at}"'
 
 
+def tagged(tag: str) -> tuple[int, int, int] | None:
+    """(generation, version, expires_at) of the table that had this ETag; None for another's tag."""
+    found = _TAG.fullmatch(tag)
+    if found is None:
+        return None
+    generation, version, expires_at = map(int, found.groups())
+    return generation, version, expires_at
+
+
 class Board:
     """Tables as of half a second ago. Methods but `look` are for the loop it was started on."""
 
     def __init__(self, engine: Engine, *, most_waiting: int = MOST_WAITING) -> None:
         self._engine = engine
+        self.hearing = Hearing(engine)
         self._tables: Mapping[Key, RouteTable] | None = None
         self._fault = ""
         self._waiting: dict[Key, set[asyncio.Future[None]]] = {}
@@ -127,7 +143,9 @@ class Board:
         while not self._stopped.wait(LOOK_S):
             try:
                 self.look()
-            except Exception:
+                with suppress(Error):  # it is kept, and `look` says what is the matter
+                    self.hearing.flush(time.time_ns() // 1_000_000)
+            except Exception:  # the tables of every route hang on this thread
                 _log.exception("looking at the route tables failed; trying again")
 
 

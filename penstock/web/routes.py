@@ -7,15 +7,18 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 
 from penstock.web import auth
-from penstock.web.board import Board, etag
+from penstock.web.board import Board, etag, tagged
 from penstock.web.problems import Problem
 from rollout.assignment import RouteTable, encoded
+from rollout.readers import Reader
 from streams.keys import KeyRing, Principal
 
 PATH = "/v1/routes/{model:path}"
 LONGEST_WAIT_S = 30.0
 DEFAULT_ROUTE = "default"
 RETRY_AFTER_S = 2
+READER = "penstock-reader"
+"""The header by which a service says who it is, as long as it runs."""
 _NAME_LENGTH = 120
 
 
@@ -43,9 +46,13 @@ def install(app: FastAPI, keys: KeyRing, board: Board) -> None:
         wait_s = _wait_s(request)
         known(board)
         given = request.headers.get("if-none-match", "")
-        if wait_s and _is_held(board.table(key), given):
-            await board.changed(key, wait_s, partial(_gone, request))
         found = board.table(key)
+        _hear(board, found, request)
+        if wait_s and _is_held(found, given):
+            await board.changed(key, wait_s, partial(_gone, request))
+            found, before = board.table(key), found
+            if before is None:
+                _hear(board, found, request)
         if found is None:
             raise Problem("no-route", f"model {key[0][:80]!r} has no route {key[1]!r}")
         headers = {"ETag": etag(found), "Cache-Control": "private, no-cache"}
@@ -68,9 +75,30 @@ async def _gone(request: Request) -> None:
         continue
 
 
+def _hear(board: Board, served: RouteTable | None, request: Request) -> None:
+    """Which table the service decides by: that of its tag, or without one what it is given now."""
+    if served is None:
+        return
+    name = request.headers.get(READER, "")
+    tags = map(tagged, _tags(request.headers.get("if-none-match", "")))
+    now = served.generation, served.version, served.expires_at
+    held, own = (
+        Reader(
+            model=served.model, route=served.route, reader=name,
+            generation=generation, version=version, expires_ms=expires_ms,
+        )
+        for generation, version, expires_ms in (next(filter(None, tags), now), now)
+    )  # fmt: skip
+    board.hearing.hear(held, own)
+
+
+def _tags(given: str) -> list[str]:
+    return [tag.strip().removeprefix("W/") for tag in given.split(",")]
+
+
 def _is_held(table: RouteTable | None, given: str) -> bool:
     """Whether the client has this table: one that is not there is held by whoever has none."""
-    tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
+    tags = _tags(given)
     if table is None:
         return True
     return etag(table) in tags or "*" in tags
@@ -111,6 +139,9 @@ def _described() -> dict[str, Any]:
              "schema": {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT_S, "default": 0}},
             {"name": "If-None-Match", "in": "header", "description": "the ETag of the last answer",
              "schema": {"type": "string"}},
+            {"name": "Penstock-Reader", "in": "header",
+             "description": "of one process: a rollback is complete once each has the new table",
+             "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}},
         ],
         "responses": {
             "200": {"description": "The newest table", "content": found},

@@ -5,7 +5,7 @@ so the few hot statements go to the driver connection, inside the caller's trans
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -149,3 +149,11 @@ def upsert(
         set_={name: statement.excluded[name] for name in update},
     )
     connection.execute(statement, list(rows))
+
+
+def added(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
+    """Whether the row is new; a transaction that adds the same one is waited for."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(dict(row)).on_conflict_do_nothing()
+    key = next(iter(table.primary_key.columns))
+    return connection.execute(statement.returning(key)).first() is not None

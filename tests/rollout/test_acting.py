@@ -271,7 +271,7 @@ def test_a_rollout_begins_with_the_version_that_serves_the_route(here):
         walked(here, *BEGIN, name="again")
 
 
-def test_of_two_challengers_one_goes_and_the_other_keeps_units_and_epoch(here):
+def test_of_two_challengers_one_goes_and_the_other_keeps_its_units_in_a_new_epoch(here):
     created(here, of=TWO)
     walked(here, *BEGIN, *[Signal.ADVANCE] * 3)
     before = table(here)
@@ -282,7 +282,7 @@ def test_of_two_challengers_one_goes_and_the_other_keeps_units_and_epoch(here):
     assert after.version > before.version
     assert after.arms[1] == before.arms[1]
     assert after.arms[0].lo == after.arms[0].hi
-    assert (state.published.epoch, state.dropped) == (4, ("2",))
+    assert (state.published.epoch, state.dropped) == (5, ("2",))
     assert state.given == (0.05, 0.05)
     with pytest.raises(IllegalTransitionError, match="canary"):
         ask(here, Signal.DROP, arm="3")

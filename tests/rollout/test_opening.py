@@ -37,7 +37,7 @@ def begun(ready: Engine) -> Engine:
 def change(**others):
     given = {
         "rollout": "r1", "salt": "s", "spec": read(world.SPEC)[0].spec, "epoch": 2, "ended": 0,
-        "traffic": Traffic(champion="41", shares=(0.2, 0.2), step=1), "is_new": True,
+        "traffic": Traffic(champion="41", shares=(0.2, 0.2), step=1),
         "number": Place("spam", "default", 0, 7), "given": (0.0, 0.0), "at_ms": NOW,
     }  # fmt: skip
     return Change(**given | others)
@@ -80,6 +80,6 @@ def test_a_quantile_that_nobody_has_seen_is_refused_by_name(ready):
 def test_what_goes_back_to_the_champion_ends_an_epoch_and_needs_nothing(ready):
     spine.prepare(ready, [(world.MODEL, spine.T0)])
 
-    (closed,) = frozen(ready, epoch=0, ended=2, is_new=False)
+    (closed,) = frozen(ready, epoch=0, ended=2)
 
     assert isinstance(closed, Closed)

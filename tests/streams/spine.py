@@ -23,7 +23,7 @@ from streams.maturing import LATE_CELLS, MATURED_CELLS
 from streams.pipe import ASSIGNED_CELLS, CELLS, LATENCY_BUCKETS, Pipe
 from streams.pipeline import Pipeline
 from streams.relay import Relay
-from streams.topics import DEAD_LETTERS, EVENTS
+from streams.topics import DEAD_LETTERS, DECISIONS, EVENTS
 
 T0 = 1_750_000_000_000  # when histories begin: a Sunday, 15:06:40 UTC
 LATENESS_MS = 120_000
@@ -47,7 +47,8 @@ class ListLog:
 
     def __init__(self, clock: Hands, *, partitions: int) -> None:
         self.clock = clock
-        self.records: dict[str, list[Record]] = {EVENTS.name: [], DEAD_LETTERS.name: []}
+        topics = (EVENTS, DEAD_LETTERS, DECISIONS)
+        self.records: dict[str, list[Record]] = {topic.name: [] for topic in topics}
         self.cuts: deque[int] = deque()  # how many records each poll returns; then all there are
         self._partitions = partitions
 

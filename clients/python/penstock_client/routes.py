@@ -67,6 +67,7 @@ class Routes:
         self._closed = False
         self._connection: HTTPConnection | None = None
         self._failures = 0
+        self._reader = ""
 
     def remember(self, parents: "Routes | None" = None) -> None:
         """What an earlier process kept decides until it expires; or what a forked one knows."""
@@ -137,6 +138,7 @@ class Routes:
             self._starting.release()
 
     def _run(self) -> None:
+        self._reader = os.urandom(8).hex()  # here: a forked process is another one
         while not self._closed:
             try:
                 pause_s = self._poll()
@@ -177,7 +179,9 @@ class Routes:
             f"{self._server.base}/v1/routes/{quote(self._model, safe='')}"
             f"?route={quote(self._route, safe='')}&wait={_WAIT_S:g}"
         )
-        known = {} if self._held is None else {"If-None-Match": self._held.etag}
+        known = {"Penstock-Reader": self._reader}
+        if self._held is not None:
+            known["If-None-Match"] = self._held.etag
         self._connection.request("GET", path, headers=self._server.headers | known)
         answer = self._connection.getresponse()
         body = answer.read(_ANSWER_BYTES)

@@ -1,0 +1,69 @@
+"""What a look says of a rollout where it stands: a record of the judge becomes facts. Pure."""
+
+from collections.abc import Iterator
+
+from rollout.cells import EVERYWHERE, Opened, Side
+from rollout.doubts import split_of
+from rollout.judge import Record
+from rollout.looks import Look
+from rollout.scenes import Facts, Reached
+from rollout.spec import Spec
+from rollout.states import State
+from rollout.tested import counted
+
+
+def facts(record: Record, state: State, spec: Spec, *, fresh_ms: int | None) -> Facts:
+    """What may be decided on while the rollout stands where `state` says.
+
+    Args:
+        fresh_ms: when a challenger answered last, domain time.
+    """
+    budget = spec.harm_budget
+    spent = [
+        one
+        for one in record.extra
+        if budget and one.metric == budget.metric and one.arm not in state.dropped
+    ]
+    return Facts(
+        seq=state.seq,
+        verdicts=record.judged,
+        reached=reached(record.look, since_ms=state.since_ms),
+        fresh_ms=fresh_ms,
+        broken=record.broken,
+        extra_least=max((one.least for one in spent), default=None),
+        extra_estimate=max((one.estimate for one in spent), default=None),
+    )
+
+
+def reached(look: Look, *, since_ms: int) -> dict[str, Reached]:
+    """How much the epochs that began since then saw of each challenger, in frozen panes."""
+    found: dict[str, Reached] = {}
+    for epoch in look.epochs:
+        if epoch.opens_ms < since_ms:
+            continue
+        _, arms = split_of(look, epoch)
+        for k, (challenger, units) in enumerate(
+            zip(epoch.challengers, arms[1:].tolist(), strict=True)
+        ):
+            before = found.get(challenger.arm, Reached())
+            found[challenger.arm] = Reached(
+                pairs=before.pairs + _most(_pairs(look, epoch, k, is_audit=False)),
+                audited=before.audited + _most(_pairs(look, epoch, k, is_audit=True)),
+                units=before.units + units,
+            )
+    return found
+
+
+def _pairs(look: Look, epoch: Opened, k: int, *, is_audit: bool) -> Iterator[int]:
+    """Pairs that each metric counted: of audits those that were answered."""
+    for no, metric in enumerate(epoch.metrics):
+        if metric.side is not Side.PAIRS or (metric.source == "audit") != is_audit:
+            continue
+        cells = counted(epoch, metric, look.vector(epoch.what(no, EVERYWHERE)))
+        strata = len(metric.q)
+        mine = cells[k * strata : (k + 1) * strata]
+        yield int(mine[:, 1:].sum() if is_audit else mine[:, 0].sum())
+
+
+def _most(counts: Iterator[int]) -> int:
+    return max(counts, default=0)
