@@ -86,8 +86,8 @@ def cite(connection: Connection, made: Decision) -> None:
     if snapshots:
         source = source.where(_at.digest.in_(snapshots))
     names = [column.name for column in columns]
-    copied = connection.execute(rollout_look.insert().from_select([*names, "seq"], source))
-    if snapshots and copied.rowcount != 1:
+    copy = rollout_look.insert().from_select([*names, "seq"], source).returning(_at.seq)
+    if connection.execute(copy).first() is None and snapshots:
         raise ConflictError(
             f"the evidence of rollout {made.rollout!r} has moved",
             fix=f"look again: penstock rollout get {made.rollout}",

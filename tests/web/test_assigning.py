@@ -7,8 +7,9 @@ import penstock_client
 import pytest
 
 from penstock.web.board import LOOK_S
+from rollout import readers
 from rollout.assignment import arm_of, misassigned
-from streams.db.engine import connect
+from streams.db.engine import connect, reading
 from streams.events import Prediction
 from tests.web.places import Place
 from tests.web.routed import published
@@ -32,14 +33,12 @@ def test_a_service_follows_the_tables_and_no_event_of_it_is_misassigned(server, 
         for share in (0.2, 0.6, 0.0):
             table = published(engine, share, unit="account_id", scope={"region": ("EU",)})
             tables[table.version] = table
-            deadline = time.monotonic() + LOOK_S + 10
-            while client.stats().route_version != table.version:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            _wait(lambda version=table.version: client.stats().route_version == version)
             for k in range(60):
                 tags = {"region": "EU" if k % 3 else "US"}
                 client.record(client.assign(f"account-{k}", tags), label="ham")
         assert client.flush()
+        _wait(lambda: _heard(engine, tables[3]) == (1, 1))
     engine.dispose()
     server.end()
     place = Place(tmp_path)
@@ -62,3 +61,17 @@ def test_a_service_follows_the_tables_and_no_event_of_it_is_misassigned(server, 
         )
         for event in events if event.route_version is not None
     )  # fmt: skip
+
+
+def _wait(until):
+    deadline = time.monotonic() + LOOK_S + 10
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _heard(engine, table):
+    """(services that read this route, those that said that they have this table)"""
+    with reading(engine) as connection:
+        told = readers.heard(connection, "mailguard", "default", table.rank, now_ms=0)
+    return told.readers, told.confirmed

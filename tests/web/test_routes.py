@@ -12,9 +12,9 @@ import pytest
 from penstock.web.board import LOOK_S, Board, etag
 from penstock.web.problems import Problem
 from penstock.web.routes import known
-from rollout import routes
+from rollout import readers, routes
 from rollout.assignment import RouteTable
-from streams.db.engine import connect, writing
+from streams.db.engine import connect, reading, writing
 from tests.web.places import lines, prediction
 from tests.web.routed import now_ms, published
 from tests.web.test_serve import Server
@@ -99,6 +99,33 @@ def test_who_waits_in_vain_is_told_that_nothing_changed(place):
 
     assert (held.status_code, slug(missing)) == (304, "no-route")
     assert 0.4 <= took_s < 5
+
+
+def test_it_is_known_which_services_have_a_table_and_which_may_hold_the_one_before(place):
+    def heard(table):
+        with reading(place.engine) as connection:
+            told = readers.heard(connection, "mailguard", "default", table.rank, now_ms=now_ms())
+        return told.readers, told.confirmed
+
+    def polls(*, tag="", name=""):
+        headers = {"If-None-Match": tag, "Penstock-Reader": name}
+        tag = client.get(PATH, headers=headers).headers["etag"]
+        client.wait(3 * LOOK_S)
+        return tag
+
+    before = published(place.engine, 0.02)
+    with place.client() as client:
+        old = polls(name="a")
+        polls(name="b")
+        after = published(place.engine, 0.05)
+        client.wait(3 * LOOK_S)
+        given = polls(name="a", tag=old)
+        assert heard(after) == (2, 0)  # it was given the new one, and has not said that it has it
+        polls(name="a", tag=given)
+        assert (heard(before), heard(after)) == ((2, 2), (2, 1))
+        polls(tag=old)  # without a name: somebody held the old one, and somebody was given the new
+        polls(tag=given)
+        assert heard(after) == (4, 2)
 
 
 @pytest.mark.parametrize(
