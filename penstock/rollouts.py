@@ -1,34 +1,37 @@
-"""Rollouts for the command line: look, edit and decide, with the database alone.
+"""Rollouts for the command line and the web: look, edit and decide, with the database alone.
 
 No other process is asked and no log is opened, so that a way back needs nothing but the store.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from msgspec import Struct
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from penstock.errors import ConditionError
+from penstock.deciding import Wish, carry_out
 from penstock.installation import read_clock, require_head, require_log
-from penstock.registering import content
+from penstock.rollout_details import Detail, detail
 from penstock.rollout_views import View, view
 from penstock.settings import Settings
-from rollout import editing, store
-from rollout.acting import Ask, decide
-from rollout.courses import Kind
+from rollout import editing, kept, store
+from rollout.acting import committed
 from rollout.decisions import Person
 from rollout.editing import Edit
-from rollout.freezes import frozen_until
 from rollout.lint import lint
 from rollout.spec import Rollout, read
-from rollout.stages import Signal
 from rollout.store import Standing, Summary
 from streams import registry
 from streams.db.clock import Clock
 from streams.db.engine import connect, reading, writing
 from streams.errors import InputError
+
+Permit = Callable[[str], None]
+"""Raises an error for a model that the caller may not decide about."""
+
+
+def any_model(_model: str) -> None:
+    """Nothing is refused."""
 
 
 class Store(Struct, frozen=True):
@@ -54,32 +57,45 @@ def opened(settings: Settings) -> Iterator[Store]:
         engine.dispose()
 
 
-def create(here: Store, path: Path, *, who: Person) -> View:
-    """The spec in `path` is a draft. Raises InputError for what lint calls an error."""
-    declared = _sound(here, path)
+def create(here: Store, text: bytes, *, name: str, who: Person, may: Permit = any_model) -> View:
+    """The spec `text`, called `name` in errors, is a draft.
+
+    Raises InputError for what lint calls an error.
+    """
+    declared = _sound(here, text, name=name, may=may)
     with writing(here.engine) as connection:
         editing.create(connection, declared, who=who, now_ms=here.clock.domain_ms())
     return view(here.standing(declared.metadata.name))
 
 
-def edit(here: Store, path: Path, *, who: Person) -> Edit:
-    """The spec in `path` is a revision of its rollout, and holds or waits for a second person."""
-    declared = _sound(here, path)
+def edit(
+    here: Store,
+    text: bytes,
+    *,
+    name: str,
+    who: Person,
+    of: str | None = None,
+    ready: Callable[[Connection], None] = lambda _: None,
+) -> Edit:
+    """The spec is a revision of its rollout, and holds or waits for a second person.
+
+    Args:
+        of: the rollout that it must name; None: whichever it does.
+        ready: raises an error where the rollout is not as the caller has seen it.
+    """
+    declared = _sound(here, text, name=name)
+    if of not in (None, declared.metadata.name):
+        raise InputError(
+            f"{name}: metadata.name is {declared.metadata.name!r}, and it is to be of {of!r}",
+            field="metadata.name",
+            fix=f"name: {of}",
+        )
     with writing(here.engine) as connection:
+        ready(connection)
         return editing.edit(
             connection, declared, who=who, now_ms=here.clock.domain_ms(),
             wall_ms=here.clock.wall_ms(),
         )  # fmt: skip
-
-
-def confirm(here: Store, name: str, revision: int, *, who: Person) -> View:
-    """The revision that waited holds; `who` is the second person."""
-    with writing(here.engine) as connection:
-        editing.confirm(
-            connection, name, revision, who=who, now_ms=here.clock.domain_ms(),
-            wall_ms=here.clock.wall_ms(),
-        )  # fmt: skip
-    return view(here.standing(name))
 
 
 def listed(here: Store) -> list[Summary]:
@@ -87,66 +103,38 @@ def listed(here: Store) -> list[Summary]:
         return store.summaries(connection)
 
 
-def start(here: Store, seen: Standing, *, who: Person, in_freeze: bool) -> View:
-    """The rollout is in its first stage, whether it was a draft or planned."""
-    _not_frozen(here, seen, in_freeze=in_freeze)
-    if seen.state.place.kind is Kind.DRAFT:
-        seen = _decided(here, seen, Signal.PLAN, who=who)
-    return view(_decided(here, seen, Signal.START, who=who))
+def decide(here: Store, wish: Wish) -> View:
+    """Where the rollout stands once the wish is decided; see `penstock.deciding.carry_out`."""
+    after = committed(
+        here.engine,
+        lambda connection: carry_out(connection, wish, clock=here.clock),
+        goes_back=wish.goes_back,
+    )
+    return view(after)
 
 
-def promote(here: Store, seen: Standing, *, who: Person, in_freeze: bool) -> View:
-    """The rollout is a step further, whatever its metrics say: a person answers for that."""
-    if seen.state.place.kind in (Kind.DRAFT, Kind.PLANNED):
-        raise ConditionError(
-            f"{seen.name} has not begun", fix=f"penstock rollout start {seen.name}"
-        )
-    _not_frozen(here, seen, in_freeze=in_freeze)
-    ends = seen.state.place.kind is Kind.PROBATION
-    return view(_decided(here, seen, Signal.FINISH if ends else Signal.ADVANCE, who=who))
+def shown(here: Store, name: str) -> Detail:
+    """Where the rollout stands now, with its newest look."""
+    with reading(here.engine) as connection:
+        standing, look = store.standing(connection, name), kept.newest(connection, name)
+    return detail(standing, look, now_ms=here.clock.domain_ms())
 
 
-def act(
-    here: Store, seen: Standing, signal: Signal, *, who: Person, arm: str | None = None
-) -> View:
-    """The rollout after `signal`, unless somebody decided since `seen`."""
-    return view(_decided(here, seen, signal, who=who, arm=arm))
-
-
-def _sound(here: Store, path: Path) -> Rollout:
-    """The spec in `path`, which lint finds no error in, against what is registered here."""
-    text = content(path)
-    declared, _ = read(text, name=path.name)
+def _sound(here: Store, text: bytes, *, name: str, may: Permit = any_model) -> Rollout:
+    """The spec, which lint finds no error in, against what is registered here."""
+    declared, _ = read(text, name=name)
+    may(declared.spec.model)
     with reading(here.engine) as connection:
         model, versions = registry.show(connection, declared.spec.model)
-    report = lint(text, name=path.name, model=model, versions=versions)
+    report = lint(text, name=name, model=model, versions=versions)
     errors = [each for each in report.findings if each.level == "error"]
     if errors:
         first = errors[0]
         raise InputError(
-            f"{path.name}: {first.field}: {first.reason}",
+            f"{name}: {first.field}: {first.reason}",
             field=first.field,
             why=f"{len(errors)} errors in all" if len(errors) > 1 else "",
-            fix=f"penstock rollout lint {path}",
+            fix=f"penstock rollout lint {name}",
             line=first.line,
         )
     return declared
-
-
-def _decided(
-    here: Store, seen: Standing, signal: Signal, *, who: Person, arm: str | None = None
-) -> Standing:
-    ask = Ask(rollout=seen.name, signal=signal, cause=who, arm=arm, seen_seq=seen.state.seq)
-    decide(here.engine, ask, now_ms=here.clock.domain_ms(), wall_ms=here.clock.wall_ms())
-    return here.standing(seen.name)
-
-
-def _not_frozen(here: Store, seen: Standing, *, in_freeze: bool) -> None:
-    until_ms = frozen_until(seen.declared.spec.freeze, here.clock.domain_ms())
-    if until_ms is not None and not in_freeze:
-        from_now_h = (until_ms - here.clock.domain_ms()) / 3_600_000
-        raise ConditionError(
-            f"{seen.name} is in a freeze for {from_now_h:.1f} h more",
-            why="its spec says that nothing advances now",
-            fix="wait, or say --in-freeze and a reason that names why it cannot",
-        )

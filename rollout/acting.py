@@ -5,6 +5,9 @@ Controller, web and command line all come here. Who comes second is told to look
 goes back to the champion is decided anew from where the rollout stands then, and never refused.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Engine
@@ -17,6 +20,8 @@ from rollout.stages import Signal
 from rollout.store import Standing
 from streams.db.engine import writing
 from streams.errors import ConflictError
+
+T = TypeVar("T")
 
 TRIES = 20
 """How often what goes back is decided anew; each time another decision was made in between."""
@@ -45,15 +50,27 @@ def decide(
     engine: Engine, ask: Ask, *, now_ms: int, wall_ms: int, freezing: Freezing | None = None
 ) -> Decision:
     """`act` in a transaction of its own; going back is tried again when the database says so."""
+    return committed(
+        engine,
+        lambda connection: act(connection, ask, now_ms=now_ms, wall_ms=wall_ms, freezing=freezing),
+        goes_back=ask.signal in BACK,
+    )
+
+
+def committed(engine: Engine, work: Callable[[Connection], T], *, goes_back: bool) -> T:
+    """What `work` comes to, in a transaction of its own.
+
+    What goes back is tried again when the database says so; for the rest ConflictError is raised.
+    """
     for _ in range(TRIES - 1):
         try:
             with writing(engine) as connection:
-                return act(connection, ask, now_ms=now_ms, wall_ms=wall_ms, freezing=freezing)
+                return work(connection)
         except ConflictError:
-            if ask.signal not in BACK:
+            if not goes_back:
                 raise
     with writing(engine) as connection:
-        return act(connection, ask, now_ms=now_ms, wall_ms=wall_ms, freezing=freezing)
+        return work(connection)
 
 
 def act(

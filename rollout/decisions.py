@@ -57,12 +57,19 @@ class Judged(Struct, frozen=True, kw_only=True):
 
 
 class Person(Struct, frozen=True, kw_only=True, tag="person", tag_field="kind"):
-    """Somebody decided: the name, by which way (cli, web), and the groups that count."""
+    """Somebody decided: the name, by which way (cli, web), and the groups that count.
+
+    Args:
+        overrides: metrics that were not proven safe, or were proven worse, and were to be passed.
+        snapshot: digest of the look that stood there then; empty before the first.
+    """
 
     name: str
     reason: str
     via: str = ""
     groups: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    snapshot: str = ""
 
     def __post_init__(self) -> None:
         for field in ("name", "reason"):
