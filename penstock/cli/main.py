@@ -30,6 +30,7 @@ COMMANDS = {
     "events": (f"{_HERE}.events", "events", "Look at events, and at those that were refused."),
     "model": (f"{_HERE}.model", "model", "Declare models and their versions."),
     "rollout": (f"{_HERE}.rollout", "rollout", "Take a challenger to full weight, or back."),
+    "verify": (f"{_HERE}.verify", "verify", "Recompute an exported rollout, anywhere."),
     "key": (f"{_HERE}.key", "key", "Make, list and revoke API keys."),
     "db": (f"{_HERE}.db", "db", "Upgrade the database's schema, or show where it is."),
     "status": (f"{_HERE}.status", "status", "Show every role, log, database and backlog."),

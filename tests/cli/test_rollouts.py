@@ -8,6 +8,11 @@ from tests.rollout.examples import FOLDER, GONE, edited
 
 SPEC, MODEL = FOLDER / "rollout.yaml", FOLDER / "model.yaml"
 WHY = ("--reason", "it is time", "-y")
+PASSED = [
+    text
+    for name in ("disagreement", "defects", "errors", "misses")
+    for text in ("--override", name)
+]
 
 
 @pytest.fixture
@@ -22,11 +27,20 @@ def fraud(installed, monkeypatch):
 
 @pytest.fixture
 def spec(tmp_path):
-    """Writes the example with these changes; no freeze, so that no test depends on the weekday."""
+    """Writes the example with these changes, of requests, and with metrics that need no history.
+
+    It has no freeze, so that no test depends on the weekday.
+    """
 
     def write(*changes):
         path = tmp_path / "rollout.yaml"
-        path.write_bytes(edited(("attestation", "none"), ("freeze", GONE), *changes))
+        path.write_bytes(
+            edited(
+                ("attestation", "none"), ("freeze", GONE), ("assignment", GONE),
+                ("metrics.latency", GONE), ("guardrails", ["errors", "defects"]),
+                ("stages.shadow.shadow.require", ["disagreement", "defects"]), *changes,
+            )
+        )  # fmt: skip
         return str(path)
 
     return write
@@ -72,13 +86,13 @@ def test_what_lint_calls_an_error_is_no_draft(fraud, spec):
 
 def test_a_rollout_goes_to_full_weight_by_hand_and_its_log_says_who_and_why(live, monkeypatch):
     for _ in range(5):
-        assert live("rollout", "promote", "fraud-42", *WHY).code == 0
+        assert live("rollout", "promote", "fraud-42", *PASSED, *WHY).code == 0
     early = live("rollout", "promote", "fraud-42", *WHY)
     refused = live("rollout", "approve", "fraud-42", *WHY)
     monkeypatch.setenv("LOGNAME", "risk-oncall")
     live("rollout", "approve", "fraud-42", *WHY)
     for _ in range(3):
-        said = live("rollout", "promote", "fraud-42", *WHY, "-o", "json")
+        said = live("rollout", "promote", "fraud-42", *PASSED, *WHY, "-o", "json")
 
     assert (early.code, refused.code) == (3, 4)
     assert "0 of 1 signatures, from risk-oncall" in early.err
@@ -90,8 +104,21 @@ def test_a_rollout_goes_to_full_weight_by_hand_and_its_log_says_who_and_why(live
     assert log[-1]["because"] == "it is time"
 
 
+def test_what_is_not_proven_is_passed_over_by_name_or_not_at_all(live):
+    refused = live("rollout", "promote", "fraud-42", *WHY)
+    half = live("rollout", "promote", "fraud-42", "--override", "defects", *WHY)
+    unknown = live("rollout", "promote", "fraud-42", "--override", "defect", *WHY)
+
+    assert [said.code for said in (refused, half, unknown)] == [3, 3, 1]
+    assert "disagreement: 42: not yet known, there is no data" in refused.err
+    assert "--override disagreement --override defects" in refused.err
+    assert "defects" not in half.err
+    assert "'defect' is no metric of fraud-42" in unknown.err
+    assert live("rollout", "get", "fraud-42", "-o", "json").json["stage"] == "shadow"
+
+
 def test_a_pause_and_a_way_back(live):
-    live("rollout", "promote", "fraud-42", *WHY)
+    live("rollout", "promote", "fraud-42", *PASSED, *WHY)
     paused = live("rollout", "pause", "fraud-42", *WHY, "-o", "json").json
     resumed = live("rollout", "resume", "fraud-42", *WHY, "-o", "json").json
     back = live("rollout", "rollback", "fraud-42", "--reason", "latency", "-y", "-o", "json").json

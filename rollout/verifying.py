@@ -1,0 +1,262 @@
+"""Whether an exported rollout is what was decided and seen. Pure: a file in, its faults out.
+
+Four questions, in this order: is every line as it was written; is the chain of decisions whole; do
+the looks give the verdicts that they are said to have given; and follows each decision from where
+the rollout stood and from what was known then?
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from rollout import courses, decisions, seals, signals, spec, stages
+from rollout.courses import Course, Kind
+from rollout.decisions import Decision, Evidence, Person, Time
+from rollout.judge import Record, recompute
+from rollout.knowledge import facts
+from rollout.looks import digest
+from rollout.scenes import Scene
+from rollout.seals import Part, broken
+from rollout.spec import Rollout
+from rollout.stages import Signal
+from rollout.states import State, folded
+from streams.errors import Error, InputError
+
+FORMAT = 1
+"""Of the file; another one is refused."""
+
+ROUNDING = 1e-9
+"""How far floats of a verdict may lie apart, relative: machines differ in the last bits."""
+
+
+class Head(Struct, frozen=True, kw_only=True):
+    """Which rollout the file is about. Times are domain time, ms."""
+
+    format: int
+    rollout: str
+    model: str
+    route: str
+    salt: str
+    created_ms: int
+    created_by: str
+
+
+class Written(Struct, frozen=True, kw_only=True):
+    """A spec as it was written."""
+
+    no: int
+    digest: str
+    spec: Raw
+    reason: str
+    created_ms: int
+    created_by: str
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What decision `seq` was made by, as `rollout.kept` has it."""
+
+    seq: int
+    at_ms: int
+    digest: str
+    fresh_ms: int | None
+    record: Raw
+
+
+class Verified(Struct, frozen=True, kw_only=True):
+    """What holds of a file: how much of it there is, and where the chain ends."""
+
+    rollout: str
+    stage: Kind
+    revisions: int
+    decisions: int
+    looks: int
+    verdicts: int
+    head: str
+
+
+def verified(text: bytes) -> Verified:
+    """What the file proves. Raises InputError that names the first place where it does not."""
+    parts = seals.opened(text)
+    head = _head(parts)
+    specs = _specs(parts)
+    chain = _chain(parts, head)
+    looks = _looks(parts)
+    state = _walked(chain, specs, looks, head)
+    return Verified(
+        rollout=head.rollout, stage=state.place.kind, revisions=len(specs), decisions=len(chain),
+        looks=len(looks), verdicts=sum(len(record.judged) for _, record in looks.values()),
+        head=state.head,
+    )  # fmt: skip
+
+
+def _head(parts: list[Part]) -> Head:
+    if not parts or parts[0].kind != "rollout":
+        raise broken("rollout", "", "the file does not begin with one", 1)
+    try:
+        head = msgspec.json.decode(parts[0].body, type=Head)
+    except msgspec.DecodeError as error:
+        raise broken("rollout", "", str(error), 1) from error
+    if head.format != FORMAT:
+        raise InputError(
+            f"rollout, format: the file is of format {head.format}, this release reads {FORMAT}",
+            field="format",
+            fix="verify it with the release that wrote it",
+            line=1,
+        )
+    return head
+
+
+def _of(parts: list[Part], kind: str) -> Iterator[tuple[int, Part]]:
+    """(line, part) of a kind."""
+    return ((no, part) for no, part in enumerate(parts, start=1) if part.kind == kind)
+
+
+def _specs(parts: list[Part]) -> Mapping[str, Rollout]:
+    found = {}
+    for line, part in _of(parts, "revision"):
+        try:
+            written = msgspec.json.decode(part.body, type=Written)
+            declared = spec.decoded(bytes(written.spec))
+        except (msgspec.DecodeError, InputError) as error:
+            raise broken(part.name, "spec", str(error), line) from error
+        if spec.digest(declared) != written.digest:
+            raise broken(part.name, "digest", "it is not that of the spec", line)
+        found[written.digest] = declared
+    return found
+
+
+def _chain(parts: list[Part], head: Head) -> list[Decision]:
+    lines, bodies = [], []
+    for line, part in _of(parts, "decision"):
+        lines.append(line)
+        bodies.append(part.body)
+    try:
+        chain = decisions.verified(bodies)
+    except InputError as error:
+        at = lines[(error.line or 1) - 1]
+        raise broken(f"decision {error.line}", error.rule, error.message, at) from error
+    for line, made in zip(lines, chain, strict=True):
+        if made.rollout != head.rollout:
+            raise broken(f"decision {made.seq}", "rollout", f"it is of {made.rollout!r}", line)
+    return chain
+
+
+def _looks(parts: list[Part]) -> Mapping[int, tuple[Seen, Record]]:
+    """Looks by decision, each recomputed from its cells and parameters."""
+    found = {}
+    for line, part in _of(parts, "look"):
+        try:
+            seen = msgspec.json.decode(part.body, type=Seen)
+            record = msgspec.json.decode(bytes(seen.record), type=Record)
+            again = recompute(record)
+        except (msgspec.DecodeError, Error) as error:
+            raise broken(part.name, "record", str(error), line) from error
+        if digest(record.look) != seen.digest:
+            raise broken(part.name, "digest", "it is not that of the cells and parameters", line)
+        for place, told, ours in differences(
+            msgspec.to_builtins(record), msgspec.to_builtins(again), "record"
+        ):
+            raise broken(part.name, place, f"{told} is written, {ours} comes of the cells", line)
+        found[seen.seq] = seen, record
+    return found
+
+
+def differences(told: Any, ours: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
+    """Where two JSON values differ, by more than rounding where they are numbers."""
+    match told, ours:
+        case dict(), dict():
+            for name in sorted({*told, *ours}):
+                yield from differences(told.get(name), ours.get(name), f"{place}.{name}")
+        case list() | tuple(), list() | tuple() if len(told) == len(ours):
+            for k, (one, other) in enumerate(zip(told, ours, strict=True)):
+                yield from differences(one, other, f"{place}[{k}]")
+        case float(), int() | float():
+            if not math.isclose(told, ours, rel_tol=ROUNDING, abs_tol=ROUNDING):
+                yield place, told, ours
+        case _:
+            if told != ours:
+                yield place, told, ours
+
+
+def _walked(
+    chain: list[Decision],
+    specs: Mapping[str, Rollout],
+    looks: Mapping[int, tuple[Seen, Record]],
+    head: Head,
+) -> State:
+    """The state after the last decision, each of which follows from what was before it."""
+    first = next(iter(specs), "")
+    state = State(rollout=head.rollout, revision=first)
+    for made in chain:
+        for digest_ in (state.revision, made.revision):
+            if digest_ not in specs:
+                raise broken(f"decision {made.seq}", "revision", "no such spec is in the file")
+        course = courses.course(specs[state.revision].spec)
+        _follows(made, state, specs, course)
+        _cites(made, looks.get(made.seq))
+        _is_due(made, state, specs[state.revision], course, looks.get(made.seq))
+        state = folded(state, [made])
+    return state
+
+
+def _follows(made: Decision, state: State, specs: Mapping[str, Rollout], course: Course) -> None:
+    """It leads where the table of moves says."""
+    try:
+        after = stages.advance(course, state.place, made.signal)
+        if made.signal is Signal.REVISE:
+            after = courses.moved(course, courses.course(specs[made.revision].spec), after)
+    except Error as error:
+        raise broken(f"decision {made.seq}", "signal", error.message) from error
+    if made.after != after:
+        said = f"{made.signal} leads to {after.kind}, not {made.after.kind}"
+        raise broken(f"decision {made.seq}", "to", said)
+    if made.signal is not Signal.REVISE and made.revision != state.revision:
+        raise broken(f"decision {made.seq}", "revision", "another one held")
+
+
+def _cites(made: Decision, found: tuple[Seen, Record] | None) -> None:
+    """What it cites is the look that is here, and its verdicts are those of that look."""
+    cause, name = made.cause, f"decision {made.seq}"
+    cited = {cause.snapshot} if isinstance(cause, Person) else set()
+    if isinstance(cause, Evidence):
+        cited = {judged.snapshot for judged in cause.verdicts}
+    cited -= {""}
+    if cited and found is None:
+        raise broken(name, "cause", "the look that it cites is not in the file")
+    if found is None:
+        return
+    seen, record = found
+    if cited and cited != {seen.digest}:
+        raise broken(f"look {made.seq}", "digest", f"decision {made.seq} cites another")
+    if isinstance(cause, Evidence) and cause.verdicts:
+        told, ours = msgspec.to_builtins(cause.verdicts), msgspec.to_builtins(record.judged)
+        for place, one, other in differences(told, ours, "cause.verdicts"):
+            raise broken(name, place, f"{one} is written, {other} comes of the look")
+
+
+def _is_due(
+    made: Decision,
+    state: State,
+    declared: Rollout,
+    course: Course,
+    found: tuple[Seen, Record] | None,
+) -> None:
+    """Evidence decided what the rules say of it, and a time was over."""
+    cause, name = made.cause, f"decision {made.seq}"
+    if isinstance(cause, Time) and made.at_ms < cause.due_ms:
+        raise broken(name, "cause.due_ms", "the time was not over")
+    if not isinstance(cause, Evidence) or found is None:
+        return
+    seen, record = found
+    known = facts(record, state, declared.spec, fresh_ms=seen.fresh_ms)
+    call = signals.due(
+        Scene(state=state, spec=declared.spec, course=course, facts=known, now_ms=made.at_ms)
+    )
+    due = (call.signal, call.arm) if call else (None, None)
+    if due != (made.signal, made.arm):
+        raise broken(
+            name, "signal", f"{due[0] or 'nothing'} was due by the look, not {made.signal}"
+        )
