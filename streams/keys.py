@@ -70,6 +70,7 @@ class Principal(msgspec.Struct, frozen=True):
     key_id: str | None
     scopes: frozenset[str] = SCOPES
     models: frozenset[str] | None = None  # None is every model
+    name: str = "local"  # the key's; somebody on this machine has none
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -257,4 +258,4 @@ class KeyRing:
 def _principal(row: Row[Any]) -> Principal:
     scopes = msgspec.json.decode(row.scopes, type=frozenset[str])
     models = msgspec.json.decode(row.models, type=frozenset[str])
-    return Principal(row.id, scopes, None if EVERY_MODEL in models else models)
+    return Principal(row.id, scopes, None if EVERY_MODEL in models else models, row.name)

@@ -403,3 +403,15 @@ inbox = Table(
     Column("at_ms", BigInteger, nullable=False),
     comment="messages a consumer has handled",
 )
+
+kept_answer = Table(
+    "kept_answer",
+    metadata,
+    Column("asker", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("asked", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Index("ix_kept_answer_expires_ms", "expires_ms"),
+    comment="answers to requests that changed something, for who asks again with the same key",
+)

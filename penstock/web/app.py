@@ -11,9 +11,23 @@ from sqlalchemy import Engine
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from penstock.installation import read_clock
 from penstock.ops.health import Check
+from penstock.rollouts import Store
 from penstock.settings import Settings
-from penstock.web import health, ingest, metrics, models, ofrep, pipe, problems, routes
+from penstock.web import (
+    decisions,
+    health,
+    ingest,
+    metrics,
+    models,
+    ofrep,
+    pipe,
+    problems,
+    rollouts,
+    routes,
+    specs,
+)
 from penstock.web.auth import Door
 from penstock.web.board import Board
 from penstock.web.regroup import Regrouper
@@ -98,6 +112,9 @@ def create_app(
     routes.install(app, keys, board)
     ofrep.install(app, keys, board)
     models.install(app, keys, engine)
+    here = Store(engine, read_clock(settings))
+    for part in (rollouts, specs, decisions):
+        part.install(app, keys, here)
     _describe(app)
     app.add_middleware(Door, names=_names(settings))
     app.add_middleware(Rim)
@@ -154,7 +171,7 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schemas = described().setdefault("components", {}).setdefault("schemas", {})
-            for part in (ingest, routes, ofrep, models):
+            for part in (ingest, routes, ofrep, models, rollouts, specs, decisions):
                 schemas.update(part.schemas())
             schemas["Problem"] = problems.SCHEMA
         return described()

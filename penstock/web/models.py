@@ -8,19 +8,20 @@ from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
 from penstock import versioning
-from penstock.web import auth
+from penstock.web import auth, pages
 from penstock.web.problems import Problem
 from streams import registry
 from streams.db.engine import reading
 from streams.errors import InputError
-from streams.keys import KeyRing, Principal
+from streams.keys import KeyRing
 from streams.registry import Summary
 
 MODELS = "/v1/models"
 VERSIONS = "/v1/models/{model:path}/versions"
-MOST = 200
-_CURSOR = {"type": "string", "description": "next_cursor of the page before"}
-_LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST, "default": MOST}
+_MODELS = pages.described("Models", parameters=pages.PARAMETERS)
+_VERSIONS = pages.described(
+    "Versions", path=["model"], parameters=pages.PARAMETERS, said={404: "No such model"}
+)
 
 
 class Models(msgspec.Struct, frozen=True):
@@ -40,10 +41,10 @@ class Versions(msgspec.Struct, frozen=True):
 def install(app: FastAPI, keys: KeyRing, engine: Engine) -> None:
     """Both paths answer, and are described."""
 
-    @app.get(MODELS, summary="Models", tags=["models"], openapi_extra=_described("Models"))
+    @app.get(MODELS, summary="Models", tags=["models"], openapi_extra=_MODELS)
     async def models(request: Request) -> Response:
-        who = _reader(await auth.principal(request, keys))
-        limit, cursor = _page(request)
+        who = pages.reader(await auth.principal(request, keys))
+        limit, cursor = pages.page(request)
         found = await run_in_threadpool(_models, engine)
         left = [each for each in found if who.sees(each.model) and each.model > cursor]
         rest = left[limit - 1].model if len(left) > limit else None
@@ -51,12 +52,12 @@ def install(app: FastAPI, keys: KeyRing, engine: Engine) -> None:
 
     @app.get(
         VERSIONS, summary="Versions of a model", tags=["models"],
-        openapi_extra=_described("Versions", of_model=True),
+        openapi_extra=_VERSIONS,
     )  # fmt: skip
     async def versions(request: Request, model: str) -> Response:
-        if not _reader(await auth.principal(request, keys)).sees(model):
+        if not pages.reader(await auth.principal(request, keys)).sees(model):
             raise Problem("not-allowed", f"the key is not bound to model {model[:120]!r}")
-        limit, cursor = _page(request)
+        limit, cursor = pages.page(request)
         if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
             raise Problem("bad-parameter", "cursor is not one that a page gave")
         after = int(cursor or 0)
@@ -83,37 +84,5 @@ def _models(engine: Engine) -> list[Summary]:
         return registry.summaries(connection)
 
 
-def _reader(principal: Principal) -> Principal:
-    if not principal.may("rollouts:read"):
-        raise Problem("not-allowed", "the key has not the scope rollouts:read")
-    return principal
-
-
-def _page(request: Request) -> tuple[int, str]:
-    given = request.query_params.get("limit", str(MOST))
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:10]) <= MOST):
-        raise Problem("bad-parameter", f"limit is {given[:40]!r}; it is 1 to {MOST}")
-    return int(given), request.query_params.get("cursor", "")
-
-
 def _answer(page: Models | Versions) -> Response:
     return Response(msgspec.json.encode(page), media_type="application/json")
-
-
-def _described(name: str, *, of_model: bool = False) -> dict[str, Any]:
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    said = {400: "A parameter cannot be", 401: "Key missing or unknown", 403: "Not allowed"}
-    said |= {404: "No such model"} if of_model else {}
-    page = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
-    path = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
-    return {
-        "parameters": [
-            *([path] if of_model else []),
-            {"name": "limit", "in": "query", "schema": _LIMIT},
-            {"name": "cursor", "in": "query", "schema": _CURSOR},
-        ],
-        "responses": {
-            "200": {"description": "A page", "content": page},
-            **{str(s): {"description": text, "content": problem} for s, text in said.items()},
-        },
-    }

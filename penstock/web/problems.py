@@ -59,6 +59,13 @@ KINDS: dict[str, Kind] = {
         "A flag is drawn for a unit: the context needs its targetingKey, a text.",
         'Send {"context": {"targetingKey": "account-17", "region": "EU"}}; tags are texts.',
     ),
+    "idempotency-key-required": Kind(
+        400,
+        "An Idempotency-Key is required",
+        "Without it a request whose answer was lost could not be sent again safely.",
+        "Send a header Idempotency-Key with 1 to 200 printable characters, new for each decision."
+        " A rollback needs none.",
+    ),
     "key-required": Kind(
         401,
         "An API key is required",
@@ -77,8 +84,15 @@ KINDS: dict[str, Kind] = {
         "The key lacks the scope",
         "A key opens what its scopes name: events:write for predictions, feedback,"
         " outcome-missing, assigned and route tables; labels:write for labels and"
-        " outcome-missing; rollouts:read for route tables.",
+        " outcome-missing; rollouts:read for rollouts and route tables; rollouts:decide to decide.",
         "Make a key with the scope or the model that the detail names.",
+    ),
+    "not-yours": Kind(
+        403,
+        "Another person must decide this",
+        "An approval names who may sign it, each once and not its author; what loosens a guardrail"
+        " needs a second person.",
+        "Somebody whom the detail names signs, with a key of their own.",
     ),
     "foreign-origin": Kind(
         403,
@@ -110,17 +124,51 @@ KINDS: dict[str, Kind] = {
         "Nobody has declared a model of this name, and no event has named it.",
         "See /v1/models for those that there are; penstock model register declares one.",
     ),
+    "no-rollout": Kind(
+        404,
+        "There is no such rollout",
+        "Nobody has made a rollout of this name.",
+        "See /v1/rollouts for those that there are; POST a spec there to make one.",
+    ),
     "method-not-allowed": Kind(
         405,
         "The path does not take this method",
         "The path exists, but not for this HTTP method.",
         "Use one of the methods in the Allow header.",
     ),
+    "conflict": Kind(
+        409,
+        "Somebody else has it",
+        "The name or the route is taken, or somebody decided at the same moment.",
+        "Look again at what the detail names. Asking again is safe.",
+    ),
+    "not-accepted": Kind(
+        409,
+        "That means nothing where the rollout stands",
+        "A rollout accepts only what its stage allows: what has ended goes nowhere, an approval"
+        " must be signed before it is left.",
+        "The detail says what is accepted there. A rollback is, as long as it runs.",
+    ),
+    "gate-not-met": Kind(
+        409,
+        "The evidence or the calendar says no",
+        "A step is left by proof: a guardrail crossed its limit, a required metric is not proven"
+        " to keep it, or the spec has a freeze now.",
+        'Wait; or answer for it by name: {"override": ["the metric"]} passes a metric over,'
+        ' {"in_freeze": true} a freeze. A rollback needs neither.',
+    ),
     "slow-body": Kind(
         408,
         "The body did not arrive in time",
         "The body of a request must arrive within 30 seconds.",
         "Send smaller batches, or compress them with gzip.",
+    ),
+    "stale-rollout": Kind(
+        412,
+        "The rollout has moved since you looked",
+        "If-Match names another state than the present one: somebody decided, wrote a revision, or"
+        " a verdict changed. `errors` say what.",
+        "GET the rollout again and decide on what it says now. A rollback needs no If-Match.",
     ),
     "body-too-large": Kind(
         413,
@@ -148,6 +196,30 @@ KINDS: dict[str, Kind] = {
         "This content encoding is not taken",
         "Bodies are plain or gzip.",
         "Compress with gzip, or send it plain without Content-Encoding.",
+    ),
+    "bad-decision": Kind(
+        422,
+        "The decision cannot be made as it is written",
+        "A field is unknown, missing, of another type, or names what is not there.",
+        'Send {"action": "promote", "reason": "why"}; /openapi.json has every field.',
+    ),
+    "bad-spec": Kind(
+        422,
+        "The spec contradicts itself or what is registered",
+        "What `penstock rollout lint` calls an error. `errors` name the field and the line.",
+        "Mend the field, and send the spec again; `penstock rollout lint FILE` shows all of it.",
+    ),
+    "key-reused": Kind(
+        422,
+        "The Idempotency-Key stood for another request",
+        "One key is for one request, so that sending it again is safe.",
+        "Take a new key for each request; the same only to send one again.",
+    ),
+    "if-match-required": Kind(
+        428,
+        "If-Match is required",
+        "What is decided is decided on what was seen. The ETag of the rollout names that.",
+        "Send the ETag of GET /v1/rollouts/{name} as If-Match. A rollback needs none.",
     ),
     "too-fast": Kind(
         429,
@@ -186,6 +258,12 @@ KINDS: dict[str, Kind] = {
         "The API keys are not known yet",
         "This process started while its database was away, so it cannot tell who may come in.",
         "Wait as long as Retry-After says and send the same body again.",
+    ),
+    "database-unavailable": Kind(
+        503,
+        "The database is away",
+        "Rollouts are read from and written to the database, and it is down, busy or full.",
+        "Wait as long as Retry-After says and send the same request again: nothing was decided.",
     ),
     "routes-unavailable": Kind(
         503,
