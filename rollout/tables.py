@@ -6,6 +6,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -103,4 +104,50 @@ route_reader = Table(
     Column("version", Integer, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
     comment="which route table each service decides by, as far as it said",
+)
+
+unit_partial = Table(
+    "unit_partial",
+    metadata,
+    Column("epoch", Integer, nullable=False),
+    Column("bucket_ms", BigInteger, nullable=False),
+    Column("unit8", BigInteger, nullable=False),
+    Column("arm", SmallInteger, nullable=False),
+    Column("first_ms", BigInteger),
+    Column("slices", BigInteger),
+    Column("cells", LargeBinary, nullable=False),
+    Index("ix_unit_partial_of_unit", "epoch", "unit8", "bucket_ms"),
+    Index("ix_unit_partial_by_time", "epoch", "bucket_ms"),
+    comment="what events say of sticky units: rows that add, until their exposure is over",
+)
+
+unit_enrolled = Table(
+    "unit_enrolled",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("unit8", BigInteger, primary_key=True, autoincrement=False),
+    Column("bucket_ms", BigInteger, nullable=False),
+    Column("arm", SmallInteger, nullable=False),
+    Column("slices", BigInteger, nullable=False),
+    Index("ix_unit_enrolled_by_time", "epoch", "bucket_ms"),
+    comment="sticky units that an epoch compares, from when they were first seen",
+)
+
+unit_bad = Table(
+    "unit_bad",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("metric", SmallInteger, primary_key=True, autoincrement=False),
+    Column("unit8", BigInteger, primary_key=True, autoincrement=False),
+    Column("counted", SmallInteger, nullable=False),
+    comment="sticky units that had a bad event of a metric with a fast path",
+)
+
+unit_cursor = Table(
+    "unit_cursor",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("what", Text, primary_key=True),
+    Column("next_ms", BigInteger, nullable=False),
+    comment="up to which enrolment each period of a sticky epoch's metrics is counted",
 )
