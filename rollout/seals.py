@@ -52,7 +52,9 @@ def opened(text: bytes) -> list[Part]:
 
     Raises InputError that names the line, and where it can be told the field, that is not.
     """
-    *lines, last, rest = text.split(b"\n") if b"\n" in text else [text, b""]
+    *lines, last = text.removesuffix(b"\n").split(b"\n")
+    if not text.endswith(b"\n"):
+        raise broken(SEAL, "", "the file is cut short: no newline ends it", len(lines) + 1)
     seal = _seal(last, len(lines) + 1)
     for no, (line, entry) in enumerate(zip(lines, seal.lines, strict=False), start=1):
         if _sha256(line) != entry.sha256:
@@ -60,8 +62,6 @@ def opened(text: bytes) -> list[Part]:
     if len(lines) != len(seal.lines):
         said = f"it is over {len(seal.lines)} lines, and {len(lines)} stand before it"
         raise broken(SEAL, "lines", said, len(lines) + 1)
-    if rest or not text.endswith(b"\n"):
-        raise broken(SEAL, "", "the file ends elsewhere", len(lines) + 1)
     return [
         Part(kind, entry.name, body)
         for line, entry in zip(lines, seal.lines, strict=True)

@@ -211,7 +211,8 @@ def _follows(made: Decision, state: State, specs: Mapping[str, Rollout], course:
     except Error as error:
         raise broken(f"decision {made.seq}", "signal", error.message) from error
     if made.after != after:
-        said = f"{made.signal} leads to {after.kind}, not {made.after.kind}"
+        there, here = (f"{each.kind} (step {each.step})" for each in (after, made.after))
+        said = f"{made.signal} leads to {there}, not {here}"
         raise broken(f"decision {made.seq}", "to", said)
     if made.signal is not Signal.REVISE and made.revision != state.revision:
         raise broken(f"decision {made.seq}", "revision", "another one held")
