@@ -18,7 +18,7 @@ from rollout.decisions import Person
 from rollout.freezes import frozen_until
 from rollout.knowledge import facts
 from rollout.objections import Objection, objections
-from rollout.opening import freeze
+from rollout.opening import freezing
 from rollout.scenes import Facts
 from rollout.stages import Signal
 from rollout.store import Standing
@@ -76,7 +76,7 @@ def carry_out(connection: Connection, wish: Wish, *, clock: Clock) -> Standing:
 
     Raises:
         ConditionError: a freeze, or the evidence speaks against a promotion that names no override.
-        ConflictError, IllegalTransitionError, NotAllowedError, InputError: see `rollout.acting.act`.
+        ConflictError, IllegalTransitionError, NotAllowedError, InputError: see `acting.act`.
     """
     seen = store.standing(connection, wish.rollout)
     match wish.action:
@@ -170,4 +170,5 @@ def _decided(connection: Connection, wish: Wish, signal: Signal, *, clock: Clock
     ask = Ask(
         rollout=wish.rollout, signal=signal, cause=wish.who, arm=wish.arm, seen_seq=wish.seen_seq
     )
-    act(connection, ask, now_ms=clock.domain_ms(), wall_ms=clock.wall_ms(), freezing=freeze)
+    now_ms, wall_ms = clock.domain_ms(), clock.wall_ms()
+    act(connection, ask, now_ms=now_ms, wall_ms=wall_ms, freezing=freezing(clock.speed))

@@ -136,7 +136,10 @@ def _watch(here: Installation) -> None:
         names = store.live(connection)
     for name in names:
         try:
-            watch(here.engine, name, now_ms=here.now_ms(), wall_ms=here.clock.wall_ms())
+            watch(
+                here.engine, name, now_ms=here.now_ms(), wall_ms=here.clock.wall_ms(),
+                speed=here.clock.speed,
+            )  # fmt: skip
         except Error as error:
             faults.append(error)
     if faults:

@@ -1,22 +1,30 @@
 """Epochs as plans: committed before any event can need them."""
 
+from functools import partial
+
 from sqlalchemy import Connection
 
 from rollout.assignment import CHAMPION
 from rollout.cells import PLAN, Body, Closed, Opened, Salts, encoded
-from rollout.consequences import Change
+from rollout.consequences import Change, Freezing
 from rollout.epochs import Start, opened
 from rollout.recorded import figures
 from streams import codes, plans, registry
 
 LEAD_MS = 5_000
-"""Workers read plans once a second: what holds from this time on is known to all by then."""
+"""Of wall time. Workers read plans once a second: what holds from then on is known to all."""
 
 GRACE_MS = 60_000
-"""Services learn of a new route table within this; until then the old epoch takes their answers."""
+"""Of wall time. Services learn of a new route table within it; until then the old epoch takes
+their answers."""
 
 
-def freeze(connection: Connection, change: Change) -> None:
+def freezing(speed: float) -> Freezing:
+    """`freeze` where the domain clock runs so many times as fast as workers and services do."""
+    return partial(freeze, speed=speed)
+
+
+def freeze(connection: Connection, change: Change, *, speed: float = 1.0) -> None:
     """The evidence of a rollout whose traffic changes: which epoch ends, which begins and how.
 
     Nothing is refused that goes back to the champion. Raises InputError, naming the metric, where
@@ -24,15 +32,16 @@ def freeze(connection: Connection, change: Change) -> None:
     """
     if change.ended:
         closed = Closed(
-            rollout=change.rollout, epoch=change.ended, closes_ms=change.at_ms + GRACE_MS
-        )
+            rollout=change.rollout, epoch=change.ended,
+            closes_ms=change.at_ms + int(speed * GRACE_MS),
+        )  # fmt: skip
         close_epoch(connection, closed, now_ms=change.at_ms)
     if change.is_new:
         traffic, salt = change.traffic, change.salt
         start = Start(
             rollout=change.rollout,
             epoch=change.epoch,
-            opens_ms=change.at_ms + LEAD_MS,
+            opens_ms=change.at_ms + int(speed * LEAD_MS),
             salts=Salts(
                 assignment=salt,
                 audit=f"{salt}/audit",

@@ -16,7 +16,7 @@ from rollout.judge import judge
 from rollout.kept import Kept
 from rollout.knowledge import facts
 from rollout.looks import Look, digest, look_at
-from rollout.opening import freeze
+from rollout.opening import freezing
 from rollout.scenes import Facts
 from rollout.store import Standing
 from streams import counters
@@ -24,12 +24,15 @@ from streams.db.engine import reading, writing
 from streams.models import pane_width_ms
 
 
-def watch(engine: Engine, name: str, *, now_ms: int, wall_ms: int) -> Decision | None:
+def watch(
+    engine: Engine, name: str, *, now_ms: int, wall_ms: int, speed: float = 1.0
+) -> Decision | None:
     """One look at a rollout; the decision that was due and is made, if one was.
 
     Args:
         now_ms: domain time.
         wall_ms: for how long route tables are valid.
+        speed: of the domain clock against the wall's.
 
     Raises ConflictError when somebody else looked meanwhile.
     """
@@ -39,7 +42,9 @@ def watch(engine: Engine, name: str, *, now_ms: int, wall_ms: int) -> Decision |
         known = _way_back(engine, standing, wall_ms=wall_ms)
     else:
         known = _seen(engine, standing, now_ms=now_ms)
-    made = controller.tick(engine, name, known, now_ms=now_ms, wall_ms=wall_ms, freezing=freeze)
+    made = controller.tick(
+        engine, name, known, now_ms=now_ms, wall_ms=wall_ms, freezing=freezing(speed)
+    )
     with writing(engine) as connection:
         routes.renew_watched(connection, standing.model, standing.route, now_ms=wall_ms)
     return made

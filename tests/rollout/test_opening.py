@@ -43,9 +43,9 @@ def change(**others):
     return Change(**given | others)
 
 
-def frozen(engine, **others):
+def frozen(engine, *, speed=1.0, **others):
     with writing(engine) as connection:
-        opening.freeze(connection, change(**others))
+        opening.freezing(speed)(connection, change(**others))
     with reading(engine) as connection:
         stored = [plan for plan in plans.read(connection) if plan.kind == PLAN]
     return [decoded(plan.body) for plan in stored]
@@ -68,6 +68,13 @@ def test_the_epoch_before_takes_answers_until_services_know_the_new_table(begun)
 
     assert closed == Closed(rollout="r1", epoch=1, closes_ms=NOW + opening.GRACE_MS)
     assert body.epoch == 2
+
+
+def test_workers_and_services_have_as_long_where_the_domain_clock_is_fast(begun):
+    closed, body = frozen(begun, speed=600.0, ended=1)
+
+    assert closed.closes_ms == NOW + 600 * opening.GRACE_MS
+    assert body.opens_ms == NOW + 600 * opening.LEAD_MS
 
 
 def test_a_quantile_that_nobody_has_seen_is_refused_by_name(ready):
