@@ -4,9 +4,8 @@ import time
 
 from penstock.deciding import opposed
 from penstock.errors import ConditionError
-from penstock.rollout_details import Detail, detail
 from penstock.rollouts import Store
-from rollout import kept, store
+from rollout import store
 from rollout.courses import FINAL, LIVE, Kind
 from rollout.store import Standing
 from streams.db.engine import reading
@@ -17,8 +16,8 @@ PROMOTED, SAFE = "promoted", "safe"
 BACK = (Kind.ROLLING_BACK, Kind.ROLLED_BACK)
 
 
-def until(here: Store, name: str, goal: str, *, timeout_s: float) -> tuple[Detail, bool]:
-    """The rollout as soon as it is so, and whether it is; False when it went back instead.
+def until(here: Store, name: str, goal: str, *, timeout_s: float) -> bool:
+    """True as soon as it is so; False when it went back instead.
 
     Raises ConditionError when the time is out, or it ended otherwise, InputError for a goal that
     is none of this rollout's.
@@ -27,15 +26,14 @@ def until(here: Store, name: str, goal: str, *, timeout_s: float) -> tuple[Detai
     end_s = time.monotonic() + timeout_s
     while True:
         with reading(here.engine) as connection:
-            standing, look = store.standing(connection, name), kept.newest(connection, name)
-            now_ms = here.clock.domain_ms()
+            standing = store.standing(connection, name)
             met = _met(standing, goal)
-            if goal == SAFE and look is not None and standing.state.place.kind in LIVE:
-                met = not opposed(connection, standing, now_ms=now_ms)[1]
+            if goal == SAFE and standing.state.place.kind in LIVE:
+                snapshot, against = opposed(connection, standing, now_ms=here.clock.domain_ms())
+                met = bool(snapshot) and not against
         kind = standing.state.place.kind
-        seen = detail(standing, look, now_ms=now_ms)
         if met or kind in BACK:
-            return seen, met
+            return met
         if kind in FINAL or time.monotonic() >= end_s:
             why = "it has ended" if kind in FINAL else f"{timeout_s:g} s are over"
             raise ConditionError(

@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from evidence.decision import Verdict
 from evidence.intervals import wilson
-from penstock.rollout_details import Waiting, scene, word
+from penstock.rollout_details import Waiting, scene, waiting, word
 from penstock.rollouts import Store
-from rollout import gates, kept, store
+from rollout import kept, store
 from rollout.courses import LIVE, Kind
 from rollout.decisions import Judged
 from rollout.estimates import Estimate, estimate
@@ -89,7 +89,7 @@ def explained(here: Store, name: str) -> Explained:
         rollout=name, stage=seen.kind, step=step, snapshot=look.digest if look else "",
         looked_ms=look.at_ms if look else None, now_ms=now_ms,
         metrics=list(_metrics(seen, look)) if seen.kind in LIVE else [],
-        waits=[Waiting(wait.reason, wait.until_ms) for wait in gates.waits(seen)],
+        waits=waiting(seen),
         doubts=list(look.record.broken) if look else [],
         harm_budget=_budget(standing, look),
         self_check=_self_check([each for each in found if each is not None]),
@@ -120,7 +120,7 @@ def words(found: Explained) -> Iterator[str]:
         yield f"  in doubt: {doubt}"
     for wait in found.waits:
         left = f" ({_span((wait.until_ms - found.now_ms) / DAY_MS)} more)" if wait.until_ms else ""
-        yield f"  waits for {wait.reason}{left}"
+        yield f"  waits: {wait.reason}{left}"
     if not found.waits:
         yield f"  waits for nothing; the last decision: {found.last}"
     yield from _asides(found)
@@ -137,7 +137,7 @@ def _asides(found: Explained) -> Iterator[str]:
         if check.lower is not None and check.upper is not None:
             shares = f" (95 %: {100 * check.lower:.0f} to {100 * check.upper:.0f} %)"
         yield (
-            f"  self-check: {check.alarms} alarms of {check.runs} runs,"
+            f"  self-check: {_count(check.alarms, 'alarm')} of {_count(check.runs, 'run')},"
             f" at most 5 % expected{shares}"
         )
 
@@ -195,6 +195,10 @@ def _self_check(looks: Sequence[Kept]) -> SelfCheck | None:
         alarms=alarms, runs=runs, lower=share.lower if share else None,
         upper=share.upper if share else None,
     )  # fmt: skip
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 def _span(days: float) -> str:

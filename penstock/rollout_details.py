@@ -14,11 +14,13 @@ from rollout.judge import Record
 from rollout.kept import Kept
 from rollout.knowledge import facts
 from rollout.levels import form_of, levels
+from rollout.readers import Heard
 from rollout.scenes import Facts, Scene
 from rollout.store import Standing
 
 WORDS = {Verdict.SAFE: "held", Verdict.HARM: "crossed"}
 UNKNOWN = "not yet known"
+_VERDICTS = frozenset(each.value for each in Verdict)
 _RATIOS = (Form.EVENT_SHARE, Form.RATIO)
 
 
@@ -57,7 +59,8 @@ class Detail(View, frozen=True, kw_only=True):
     """Where a rollout stands, and what its newest look says.
 
     `snapshot` names the look: the digest of its cells and parameters, from which anybody can
-    compute the verdicts again.
+    compute the verdicts again. `confirmed` of the `services` that read the route decide by its
+    newest table already.
     """
 
     snapshot: str
@@ -65,21 +68,32 @@ class Detail(View, frozen=True, kw_only=True):
     metrics: list[MetricView]
     waits: list[Waiting]
     doubts: list[str]
+    services: int | None
+    confirmed: int | None
 
 
-def detail(standing: Standing, look: Kept | None, *, now_ms: int) -> Detail:
+def detail(standing: Standing, look: Kept | None, heard: Heard | None, *, now_ms: int) -> Detail:
     """Everything that there is to show. `now_ms` is domain time."""
     return Detail(
         **msgspec.structs.asdict(view(standing)),
         snapshot=look.digest if look else "",
         looked_ms=look.at_ms if look else None,
         metrics=[metric_view(look.record, each) for each in look.record.judged] if look else [],
-        waits=[
-            Waiting(wait.reason, wait.until_ms)
-            for wait in gates.waits(scene(standing, look, now_ms=now_ms))
-        ],
+        waits=waiting(scene(standing, look, now_ms=now_ms)),
         doubts=list(look.record.broken) if look else [],
+        services=heard.readers if heard else None,
+        confirmed=heard.confirmed if heard else None,
     )
+
+
+def waiting(seen: Scene) -> list[Waiting]:
+    """What the next step waits for, with verdicts in the words that people read."""
+    return [Waiting(_in_words(wait.reason), wait.until_ms) for wait in gates.waits(seen)]
+
+
+def _in_words(reason: str) -> str:
+    about, _, verdict = reason.rpartition(": ")
+    return f"{about} is {word(Verdict(verdict))} ({verdict})" if verdict in _VERDICTS else reason
 
 
 def scene(standing: Standing, look: Kept | None, *, now_ms: int) -> Scene:

@@ -14,11 +14,13 @@ from penstock.installation import read_clock, require_head, require_log
 from penstock.rollout_details import Detail, detail
 from penstock.rollout_views import View, view
 from penstock.settings import Settings
-from rollout import editing, kept, store
+from rollout import editing, kept, readers, routes, store
 from rollout.acting import committed
 from rollout.decisions import Person
 from rollout.editing import Edit
+from rollout.kept import Kept
 from rollout.lint import lint
+from rollout.readers import Heard
 from rollout.spec import Rollout, read
 from rollout.store import Standing, Summary
 from streams import registry
@@ -116,8 +118,25 @@ def decide(here: Store, wish: Wish) -> View:
 def shown(here: Store, name: str) -> Detail:
     """Where the rollout stands now, with its newest look."""
     with reading(here.engine) as connection:
-        standing, look = store.standing(connection, name), kept.newest(connection, name)
-    return detail(standing, look, now_ms=here.clock.domain_ms())
+        return seen(connection, store.standing(connection, name), clock=here.clock)[0]
+
+
+def seen(connection: Connection, standing: Standing, *, clock: Clock) -> tuple[Detail, Kept | None]:
+    """What there is to show of it, and its newest look."""
+    look = kept.newest(connection, standing.name)
+    heard = _heard(connection, standing, now_ms=clock.wall_ms())
+    return detail(standing, look, heard, now_ms=clock.domain_ms()), look
+
+
+def _heard(connection: Connection, standing: Standing, *, now_ms: int) -> Heard | None:
+    """How far its newest route table has come; None where it has none any more."""
+    published = standing.state.published
+    if published is None:
+        return None
+    table = routes.at_version(connection, standing.model, standing.route, published.route_version)
+    if table is None:
+        return None
+    return readers.heard(connection, standing.model, standing.route, table.rank, now_ms=now_ms)
 
 
 def _sound(here: Store, text: bytes, *, name: str, may: Permit = any_model) -> Rollout:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.base import Group
+from penstock.cli.base import Group, output
 
 if TYPE_CHECKING:
     from penstock.rollouts import Store
@@ -58,6 +58,18 @@ def opened() -> AbstractContextManager["Store"]:
     from penstock.cli.settings import settings
 
     return rollouts.opened(settings())
+
+
+def show(here: "Store", name: str) -> None:
+    """Where the rollout stands, on a screen or as the object that the API answers."""
+    from penstock import rollouts
+    from penstock.cli.rollout_screen import screen
+
+    seen = rollouts.shown(here, name)
+    if output().format == "table":
+        output().stream(screen(seen, now_ms=here.clock.domain_ms()), str)
+    else:
+        output().item(seen)
 
 
 def person(reason: str) -> "Person":

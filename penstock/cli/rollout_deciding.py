@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from penstock.cli.base import Command, output
-from penstock.cli.rollout import opened, person, reason
+from penstock.cli.rollout import opened, person, reason, show
 
 _NAME = click.argument("name")
 _IN_FREEZE = click.option("--in-freeze", is_flag=True, help="Although the spec has a freeze now.")
@@ -92,5 +92,5 @@ def _decide(name: str, action: str, question: str, reason: str, **others: Any) -
             seen_seq=seen.state.seq,
             **others,
         )
-        after = rollouts.decide(here, wish)
-    output().parts(after, {"steps": ["step", "weight", "state"]})
+        rollouts.decide(here, wish)
+        show(here, name)

@@ -1,15 +1,11 @@
 """`penstock rollout list|get|explain|wait|log|export`: what there is to see of a rollout."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from penstock.cli.base import Command, output
-from penstock.cli.rollout import opened
-
-if TYPE_CHECKING:
-    from penstock.rollout_details import Detail
+from penstock.cli.rollout import opened, show
 
 _NAME = click.argument("name")
 
@@ -29,14 +25,13 @@ def list_rollouts() -> None:
 @click.option("-w", "--watch", is_flag=True, help="Go on until it has ended; Ctrl-C ends it.")
 def get(name: str, watch: bool) -> None:
     """Show where a rollout stands, its metrics, and what is ahead of it."""
-    from penstock import rollouts
     from penstock.cli import rollout_watching
 
     with opened() as here:
         if watch:
             rollout_watching.watch(output(), here, name)
         else:
-            _show(rollouts.shown(here, name), now_ms=here.clock.domain_ms())
+            show(here, name)
 
 
 @click.command(cls=Command)
@@ -53,8 +48,8 @@ def wait(name: str, goal: str, timeout: str) -> int:
     from streams.models import duration_ms
 
     with opened() as here:
-        seen, met = awaiting.until(here, name, goal, timeout_s=duration_ms(timeout) / 1000)
-        _show(seen, now_ms=here.clock.domain_ms())
+        met = awaiting.until(here, name, goal, timeout_s=duration_ms(timeout) / 1000)
+        show(here, name)
     return 0 if met else ROLLED_BACK
 
 
@@ -93,12 +88,3 @@ def export(name: str, file: Path) -> None:
     with opened() as here:
         found = exporting.export(here, name, file)
     output().item(found)
-
-
-def _show(seen: "Detail", *, now_ms: int) -> None:
-    from penstock.cli.rollout_screen import screen
-
-    if output().format == "table":
-        output().stream(screen(seen, now_ms=now_ms), str)
-    else:
-        output().item(seen)

@@ -7,6 +7,7 @@ from penstock.rollout_details import Detail, MetricView
 from rollout.courses import FINAL, Kind
 
 MOST_WAITS = 6
+_GONE = FINAL | {Kind.ROLLING_BACK}
 _STEPS = {"done": "v", "here": ">", "left": "x", "ahead": "."}
 _STATES = {"held": "v held", "crossed": "x crossed"}
 _HEADS = ("METRIC", "CHAMPION", "CHALLENGER", "CHANGE (95 % CS)", "LIMIT", "STATE")
@@ -109,14 +110,16 @@ def _figure(value: float | None) -> str:
 
 def _why(seen: Detail, *, now_ms: int) -> Iterator[str]:
     told = [f"evidence is in doubt: {doubt}" for doubt in seen.doubts]
+    if seen.stage is Kind.ROLLING_BACK and seen.services:
+        told.append(f"{seen.confirmed} of {seen.services} services have the champion's table")
     for wait in seen.waits:
         left = f", {(wait.until_ms - now_ms) / 3_600_000:.1f} h more" if wait.until_ms else ""
-        told.append(f"waits for {wait.reason}{left}")
-    told = told or [seen.last]
+        told.append(f"waits: {wait.reason}{left}")
     for k, text in enumerate(told[:MOST_WAITS]):
         yield f"  {'why:' if k == 0 else '    '}  {text}"
     if len(told) > MOST_WAITS:
         yield f"        and {len(told) - MOST_WAITS} more: penstock rollout explain {seen.rollout}"
+    yield f"  last:  {seen.last}"
 
 
 def _next(seen: Detail) -> Iterator[str]:
@@ -125,7 +128,7 @@ def _next(seen: Detail) -> Iterator[str]:
         yield f"  next:  penstock rollout approve {name} --revision {seen.waiting_revision}"
     elif seen.stage in (Kind.DRAFT, Kind.PLANNED):
         yield f'  next:  penstock rollout start {name} --reason "..."'
-    elif any(each.state == "crossed" for each in seen.metrics) and seen.stage not in FINAL:
+    elif seen.stage not in _GONE and any(each.state == "crossed" for each in seen.metrics):
         yield f'  next:  penstock rollout rollback {name} --reason "..."'
     elif seen.stage is Kind.PAUSED:
         yield f'  next:  penstock rollout resume {name} --reason "..."'

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from penstock.cli.base import Command, output
-from penstock.cli.rollout import opened, person, reason
+from penstock.cli.rollout import opened, person, reason, show
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 
@@ -38,7 +38,7 @@ def create(file: Path, reason: str) -> None:
 
     with opened() as here:
         made = rollouts.create(here, content(file), name=str(file), who=person(reason))
-    output().parts(made, {"steps": ["step", "weight", "state"]})
+        show(here, made.rollout)
 
 
 @click.command(cls=Command)

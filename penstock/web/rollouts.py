@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from penstock import rollouts
-from penstock.rollout_details import Detail, MetricView, detail, etag, metric_view
+from penstock.rollout_details import Detail, MetricView, etag, metric_view
 from penstock.rollout_views import Line, lines
 from penstock.rollouts import Store
 from penstock.web import auth, pages
@@ -85,8 +85,7 @@ def install(app: FastAPI, keys: KeyRing, here: Store) -> None:
     @app.get(ONE, **_described("Where a rollout stands, and its newest look", "Detail"))
     async def one(request: Request, name: str) -> Response:
         def shown(connection: Connection, standing: Standing) -> tuple[Detail, str]:
-            look = kept.newest(connection, name)
-            found = detail(standing, look, now_ms=here.clock.domain_ms())
+            found, look = rollouts.seen(connection, standing, clock=here.clock)
             return found, etag(standing, look)
 
         found, tag = await seen(request, name, shown)

@@ -97,7 +97,7 @@ def test_it_starts_and_shows_where_it_stands_and_what_it_waits_for(live):
 
     assert (shown["stage"], shown["weight"], shown["seq"]) == ("canary", 20, 2)
     assert [each["reason"] for each in shown["waits"]] == [
-        "dwell: 30m", "42: 0 of 200 units", "42: errors: no-data",
+        "dwell: 30m", "42: 0 of 200 units", "42: errors is not yet known (no-data)",
     ]  # fmt: skip
     assert seqs(live) == [1, 2]
 
