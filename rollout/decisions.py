@@ -74,7 +74,8 @@ class Person(Struct, frozen=True, kw_only=True, tag="person", tag_field="kind"):
     def __post_init__(self) -> None:
         for field in ("name", "reason"):
             text = getattr(self, field)
-            if len(text) > LONGEST or any("\ud800" <= letter <= "\udfff" for letter in text):
+            odd = any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text)
+            if odd or len(text) > LONGEST:
                 raise InputError(
                     f"{field} is no text of at most {LONGEST:,} characters", field=field
                 )

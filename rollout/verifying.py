@@ -24,6 +24,7 @@ from rollout.spec import Rollout
 from rollout.stages import Signal
 from rollout.states import State, folded
 from streams.errors import Error, InputError
+from streams.models import duration_ms
 
 FORMAT = 1
 """Of the file; another one is refused."""
@@ -247,8 +248,10 @@ def _is_due(
 ) -> None:
     """Evidence decided what the rules say of it, and a time was over."""
     cause, name = made.cause, f"decision {made.seq}"
-    if isinstance(cause, Time) and made.at_ms < cause.due_ms:
-        raise broken(name, "cause.due_ms", "the time was not over")
+    if isinstance(cause, Time):
+        due_ms = _due_ms(made, state, course)
+        if due_ms not in (None, cause.due_ms) or made.at_ms < cause.due_ms:
+            raise broken(name, "cause.due_ms", "the time was not over then")
     if not isinstance(cause, Evidence) or found is None:
         return
     seen, record = found
@@ -261,3 +264,15 @@ def _is_due(
         raise broken(
             name, "signal", f"{due[0] or 'nothing'} was due by the look, not {made.signal}"
         )
+
+
+def _due_ms(made: Decision, state: State, course: Course) -> int | None:
+    """When the time that decided was over; None where it does not follow from spec and state."""
+    stage: Any = course[state.place.step].stage
+    match made.signal:
+        case Signal.DEADLINE:
+            return state.due_from_ms + duration_ms(stage.deadline)
+        case Signal.FINISH:
+            return state.since_ms + duration_ms(stage.probation)
+        case _:
+            return None

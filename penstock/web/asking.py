@@ -42,6 +42,8 @@ def look_up(here: Store, name: str, who: Principal, what: Callable[[Connection, 
 
 def known(connection: Connection, name: str, who: Principal) -> Standing:
     """The rollout. Raises Problem where there is none, or its model is not for this key."""
+    if "\0" in name:  # a name that PostgreSQL could not look for
+        raise Problem("no-rollout", "no name has a NUL")
     try:
         standing = store.standing(connection, name)
     except InputError as error:

@@ -89,7 +89,10 @@ def install(app: FastAPI, keys: KeyRing, here: Store) -> None:
             return found, etag(standing, look)
 
         found, tag = await seen(request, name, shown)
-        return answer(found, headers={"ETag": tag, "Cache-Control": "private, no-cache"})
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return answer(found, headers=headers)
 
     @app.get(f"{ONE}/decisions", **_described("Decisions", "Decisions", pages.PARAMETERS))
     async def decisions(request: Request, name: str) -> Response:

@@ -16,8 +16,9 @@ JUDGED = st.builds(
     verdict=st.sampled_from(Verdict), n=st.integers(0, 2**40), estimate=NUMBERS, lower=NUMBERS,
     log_harm=NUMBERS, reasons=st.lists(st.text(max_size=20), max_size=2).map(tuple),
 )  # fmt: skip
+LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 CAUSES = st.one_of(
-    st.builds(Person, name=st.text(min_size=1, max_size=9), reason=st.text(max_size=40)),
+    st.builds(Person, name=st.text(LETTERS, min_size=1, max_size=9), reason=st.text(LETTERS)),
     st.builds(
         Evidence, verdicts=st.lists(JUDGED, max_size=3).map(tuple), reasons=st.just(("told",))
     ),

@@ -14,7 +14,7 @@ from rollout import kept, store
 from rollout.acting import Ask, decide
 from rollout.controller import tick
 from rollout.courses import Kind, Place
-from rollout.decisions import GENESIS, Decision, Evidence, Person, canonical, sealed
+from rollout.decisions import GENESIS, Decision, Evidence, Person, Time, canonical, sealed
 from rollout.knowledge import facts
 from rollout.opening import freeze
 from rollout.seals import opened
@@ -183,6 +183,14 @@ def test_who_makes_the_whole_chain_anew_is_held_against_the_looks_and_the_rules(
     for place, changes in cases.items():
         with pytest.raises(InputError, match=f"^{place}"):
             verified(rehashed(text, 6, **changes))
+
+
+def test_a_time_is_held_against_the_spec(text):
+    early = Time(due_ms=spine.T0 + HOUR, reasons=("the deadline of canary is over: 4d",))
+    changes = {"signal": Signal.DEADLINE, "cause": early}
+
+    with pytest.raises(InputError, match=r"^decision 6, cause.due_ms: the time was not over"):
+        verified(rehashed(text, 6, **changes))
 
 
 def test_a_look_that_is_cited_must_be_there(text):

@@ -107,7 +107,9 @@ def test_a_look_is_shown_with_each_arms_figure_and_cited_by_the_tag(live, spam):
     look = looked(spam, GOOD)
 
     answer = live.get(HERE)
+    again = live.get(HERE, headers={"If-None-Match": answer.headers["etag"]})
 
+    assert (again.status_code, again.content) == (304, b"")
     (row,) = answer.json()["metrics"]
     assert answer.headers["etag"] != before
     assert answer.json()["snapshot"] == look.digest
@@ -208,6 +210,7 @@ def test_a_rollback_needs_no_key_nothing_seen_and_no_reason(live, spam):
         ({"action": "pause", "reason": "x"}, {"Idempotency-Key": "k"}, "if-match-required"),
         ({"action": "pause"}, {}, "bad-decision"),
         ({"action": "explode"}, {}, "bad-decision"),
+        ({"action": "pause", "reason": "\0"}, {}, "bad-decision"),
         ({"action": "pause", "reason": "x", "force": True}, {}, "bad-decision"),
         ({"action": "resume", "reason": "x"}, {}, "not-accepted"),
         ({"action": "promote", "reason": "x", "override": ["eror"]}, {}, "bad-decision"),
@@ -294,6 +297,7 @@ def test_a_revision_holds_or_waits_for_a_second_person(live, spam):
     ("path", "problem"),
     [
         ("/v1/rollouts/none", "no-rollout"),
+        ("/v1/rollouts/%00", "no-rollout"),
         ("/v1/rollouts/none/decisions", "no-rollout"),
         ("/v1/rollouts?limit=0", "bad-parameter"),
         ("/v1/rollouts?cursor=none", "bad-parameter"),
