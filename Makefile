@@ -1,4 +1,4 @@
-# make demo     sets everything up and runs the main job
+# make demo     sets everything up and runs the main job (ARGS="--exit --seed 7")
 # make test     sets everything up and passes the tests (minutes; the rest has targets of its own)
 # make check    formats are right, lint and types are clean
 # make kafka    a real Kafka on 127.0.0.1:9092 until Ctrl-C (ARGS="--nodes 3 --data DIR --wipe")
@@ -12,7 +12,7 @@ ARGS ?=
 # Tests run in two processes; a linear algebra that starts threads of its own only gets in their way.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: setup demo kafka cluster test test-cluster test-crash test-slow test-stats test-torch test-all fuzz check format bench soak lock clean
+.PHONY: setup demo kafka cluster demo-seeds test test-cluster test-crash test-slow test-stats test-torch test-all fuzz check format bench soak lock clean
 
 # The lock names what CI uses; without network to spare, uv needs two seconds where pip needs twenty.
 # Compiled at once: a worker that starts again must not spend a second on reading its libraries.
@@ -34,6 +34,16 @@ setup: $(VENV)/.ready
 
 demo: setup
 	@$(BIN)/python -m penstock.demo $(ARGS)
+
+# The demo's story for twenty seeds, each of which has to end as it should; nightly.
+demo-seeds: setup
+	@for seed in $$(seq 1 20); do \
+	  rm -rf .demo-seeds; \
+	  $(BIN)/python -m penstock.demo --exit --seed $$seed --data .demo-seeds $(ARGS) >.demo-seeds.log 2>&1 \
+	    || { cat .demo-seeds.log; exit 1; }; \
+	  echo "seed $$seed: as told"; \
+	done
+	@rm -rf .demo-seeds .demo-seeds.log
 
 # Kafka 4.3.1 and its data in a folder of its own; needs Java 17 and, once, Maven.
 kafka: setup

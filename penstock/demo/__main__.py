@@ -1,4 +1,4 @@
-"""`python -m penstock.demo`: shows what Penstock does, from nothing, in about 90 seconds."""
+"""`python -m penstock.demo`: tells a rollout that goes back and one that does not."""
 
 import sys
 from pathlib import Path
@@ -8,27 +8,33 @@ import click
 from penstock.cli.output import Output
 from penstock.demo import beginning, telling
 from penstock.demo.folder import Folder
+from penstock.demo.models import Fault
 from penstock.demo.screen import screen
 from streams.errors import Error
 
 
 @click.command()
-@click.option("--speed", type=click.FloatRange(1, 120), help="Domain time per wall time.")
+@click.option("--speed", type=click.FloatRange(60, 1200), help="Domain time per wall time; 600.")
 @click.option("--seed", type=click.IntRange(0), help="Of models and requests; 7 unless given.")
 @click.option("--exit", "exits", is_flag=True, help="End by itself after the story.")
-@click.option("--quick", is_flag=True, help="A shorter story.")
 @click.option("--port", type=click.IntRange(1, 65_535), help="Of Penstock; 8090 if it is free.")
 @click.option("--cluster", is_flag=True, help="On a Kafka and a PostgreSQL of its own.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder; .demo, or .demo-cluster.")
+@click.option("--fault", type=click.Choice(["labels", "none"]), help="Of v3; none: it is v2 again.")
 def demo(
-    speed: float | None, seed: int | None, exits: bool, quick: bool, port: int | None,
-    cluster: bool, data: Path | None,
+    speed: float | None, seed: int | None, exits: bool, port: int | None, cluster: bool,
+    data: Path | None, fault: Fault | None,
 ) -> int:  # fmt: skip
-    """A small service on the client, watched by a Penstock of its own."""
-    length = beginning.length(quick=quick, speed=speed)
+    """Two rollouts of a small service on the client, decided by a Penstock of its own."""
     folder = Folder((data or Path(".demo-cluster" if cluster else ".demo")).absolute())
     return telling.tell(
-        folder, screen(), length, seed=seed, port=port, stays=not exits, cluster=cluster
+        folder,
+        screen(),
+        lambda: beginning.story(
+            folder, seed=seed, fault=fault, speed=speed, port=port, cluster=cluster
+        ),
+        stays=not exits,
+        cluster=cluster,
     )
 
 

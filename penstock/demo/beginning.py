@@ -1,72 +1,45 @@
-"""Which story a run tells: a new one, one that was stopped, or more of one that ended."""
+"""Which story a run tells: a new one, or one that was stopped."""
 
 import socket
 
-import msgspec
-
-from penstock.demo import script
 from penstock.demo.folder import Folder, Story
-from penstock.demo.journal import Book, Reader
+from penstock.demo.models import Fault
 from streams.errors import ConfigError, UnavailableError
 
 SEED = 7
+SPEED = 600.0
+RATE_PER_S = 150
 PORT = 8090
 _WHERE = {False: "on the embedded log", True: "on a cluster"}
 
 
-class Length(msgspec.Struct, frozen=True):
-    """How much is told, and how fast the days pass in it."""
-
-    requests: int
-    rate_per_s: int
-    speed: float
-
-
-WHOLE = Length(requests=6_000, rate_per_s=100, speed=20.0)
-QUICK = Length(requests=1_000, rate_per_s=100, speed=60.0)
-
-
-def length(*, quick: bool, speed: float | None) -> Length:
-    """What was asked for; `speed` overrides that of the length."""
-    chosen = QUICK if quick else WHOLE
-    return chosen if speed is None else msgspec.structs.replace(chosen, speed=speed)
-
-
 def story(
-    folder: Folder, length: Length, *, seed: int | None, port: int | None, cluster: bool = False
-) -> Story:
-    """The story that this run tells. The seed of a folder cannot be changed, its pace can."""
+    folder: Folder, *, seed: int | None, fault: Fault | None, speed: float | None,
+    port: int | None, cluster: bool = False,
+) -> Story:  # fmt: skip
+    """The story that this run tells. What a folder's is about cannot be changed, its pace can."""
     kept = folder.kept()
-    goal = length.requests
     if kept is not None:
-        if seed not in (None, kept.seed):
-            raise ConfigError(
-                f"{folder.root} holds a story with seed {kept.seed}, not {seed}",
-                fix="another folder with --data, or no --seed",
-            )
+        for name, asked, stands in (("seed", seed, kept.seed), ("fault", fault, kept.fault)):
+            if asked not in (None, stands):
+                raise ConfigError(
+                    f"{folder.root} holds a story with {name} {stands}, not {asked}",
+                    fix=f"another folder with --data, or no --{name}",
+                )
         if cluster != kept.cluster:
             raise ConfigError(
                 f"{folder.root} holds a story that was told {_WHERE[kept.cluster]}",
                 fix="another folder with --data",
             )
-        is_told = told(Reader(folder.journal).read(), kept)
-        goal, seed = kept.goal + (goal if is_told else 0), kept.seed
+        seed, fault = kept.seed, kept.fault
     return Story(
         seed=SEED if seed is None else seed,
-        goal=goal,
-        rate_per_s=length.rate_per_s,
-        speed=length.speed,
+        fault=fault or "labels",
+        rate_per_s=RATE_PER_S,
+        speed=speed or SPEED,
         port=_port(port, PORT if kept is None else kept.port),
         cluster=cluster,
     )
-
-
-def told(book: Book, story: Story) -> bool:
-    """Every request was served, and everything was done about them."""
-    if len(book.served) < story.goal:
-        return False
-    deeds = sum(len(script.request(story.seed, n).deeds) for n in range(story.goal))
-    return len(book.done) >= deeds
 
 
 def _port(asked: int | None, kept: int) -> int:

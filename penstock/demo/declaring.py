@@ -4,17 +4,18 @@ import msgspec
 
 from penstock import registering
 from penstock.demo import models, script
-from penstock.demo.folder import Folder
+from penstock.demo.folder import Folder, Story
 from penstock.installation import Installation
 from streams.models import Costs, Declaration, Feature, Slice, Term
 
 BY = "demo"
 DESCRIPTIONS = {
     "v1": f"logistic regression on {models.V1_IMAGES} images",
-    "v2": "network of 32 neurons on 898 images",
+    "v2": f"network of {models.NEURONS} neurons on 898 images",
+    "v3": f"network of {models.NEURONS} neurons on 898 images, labelled by one clerk",
 }
 
-DECLARATION = Declaration(
+_DECLARED = Declaration(
     model=script.MODEL,
     task="classification",
     owner="sorting floor",
@@ -22,8 +23,6 @@ DECLARATION = Declaration(
     classes=tuple("0123456789"),
     features={name: Feature("number", minimum=0, maximum=1) for name in (*models.PIXELS, "ink")},
     costs=Costs(false_alarm=1, miss=4, currency="EUR"),
-    horizons={"outcome": "3m"},
-    pair_horizon="1m",
     slices=(
         Slice("night shift", (Term(tag="shift", equals="night"),)),
         Slice("faint", (Term(feature="ink", below=0.25),)),
@@ -31,17 +30,25 @@ DECLARATION = Declaration(
 )
 
 
-def declare(here: Installation, folder: Folder) -> None:
+def declaration(story: Story) -> Declaration:
+    """The model; its labels are waited for as long as the story says."""
+    return msgspec.structs.replace(
+        _DECLARED, horizons={"outcome": story.span("3h")}, pair_horizon=story.span("30m")
+    )
+
+
+def declare(here: Installation, folder: Folder, story: Story) -> None:
     """Model and versions are registered, as `penstock model` would; doing it again changes none."""
     file = folder.models / "digits.json"
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(DECLARATION), indent=2))
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(declaration(story)), indent=2))
     registering.register(here, file, by=BY)
     for version in models.VERSIONS:
         registering.add_version(
             here,
             script.MODEL,
             version,
-            [models.path_of(folder.models, version)],
+            [],
+            bundle=models.bundle_of(folder.models, version),
             digest=None,
             description=DESCRIPTIONS[version],
             by=BY,

@@ -9,49 +9,46 @@ from sqlalchemy import Connection
 from penstock import status
 from penstock.demo import script
 from penstock.installation import Installation
+from rollout import kept, store
+from rollout.cells import EVERYWHERE
+from rollout.decisions import verified
+from rollout.judge import recompute
+from rollout.tested import counted
 from streams import counters, deadletters, ledger, panel
 from streams.codes import Codes
 from streams.counters import Ints
 from streams.db.engine import reading
-from streams.errors import UnavailableError
-from streams.facts import ROLE_NAMES
-from streams.maturing import LATE_CELLS, MATURED_CELLS
-from streams.pipe import ASSIGNED_CELLS, CELLS
+from streams.errors import InputError, UnavailableError
+from streams.pipe import CELLS
 
 LETTERS = 500
 Cells = Mapping[str, int]
 Series = tuple[str, str]  # version and role
-NO_CELLS: Cells = defaultdict(int)
-
-
-class Answers(msgspec.Struct, frozen=True):
-    """What is counted of one version in one role."""
-
-    now: Cells  # of every minute; follows corrections
-    frozen: Cells  # of the minutes whose horizon has passed, for ever
-    late: Cells  # what came too late to be frozen
 
 
 class Figures(msgspec.Struct, frozen=True):
     """One look at the counters."""
 
     waiting: int | None  # records in the log that it has not; None while the server is away
-    answers: Mapping[Series, Answers]
-    assigned: Cells  # by the client, before the model ran
+    answers: Mapping[Series, Cells]  # of every minute; they follow corrections
     rows: Mapping[str, int]  # of the ledger, by table
     repeats: int
     complaints: int
-    rejected: Mapping[str, int]  # distinct broken events by code
-    last_reject: str
+    rejected: int  # distinct broken events
 
     @property
     def counted(self) -> int:
         """Distinct events that are in the ledger or kept as dead letters."""
         rows = self.rows["answer"] + self.rows["label"]
-        return rows + self.complaints + sum(self.rejected.values())
+        return rows + self.complaints + self.rejected
 
-    def of(self, version: str, role: str) -> Answers:
-        return self.answers.get((version, role), Answers(NO_CELLS, NO_CELLS, NO_CELLS))
+    def of(self, role: str) -> Cells:
+        """Over all versions."""
+        found: Counter[str] = Counter()
+        for (_, answered_as), cells in self.answers.items():
+            if answered_as == role:
+                found.update(cells)
+        return found
 
 
 class Looker:
@@ -60,8 +57,7 @@ class Looker:
     def __init__(self, here: Installation) -> None:
         self._here = here
         self._letter_id = 0
-        self._letters: dict[bytes, str] = {}  # by what was sent: it may have been sent twice
-        self._last_reject = ""
+        self._letters: set[bytes] = set()  # what was sent: it may have been sent twice
         self._last: Figures | None = None
 
     def look(self) -> Figures:
@@ -78,20 +74,16 @@ class Looker:
         return self._last
 
     def _look(self) -> Figures:
-        codes = Codes(self._here.engine)
-        model_no = codes.of("model")[script.MODEL]
-        versions = {no: label for label, no in codes.of("version", model_no).items()}
+        model_no = Codes(self._here.engine).of("model")[script.MODEL]
         with reading(self._here.engine) as connection:
             self._read_letters(connection)
             return Figures(
                 waiting=self._waiting(),
-                answers=_answers(connection, model_no, versions),
-                assigned=_sum(connection, f"assigned/{model_no}", ASSIGNED_CELLS),
+                answers=_answers(connection),
                 rows=ledger.size(connection),
                 repeats=_sum(connection, f"intake/duplicate/{model_no}", ("events",))["events"],
                 complaints=_sum(connection, f"reported/{model_no}", ("events",))["events"],
-                rejected=Counter(self._letters.values()),
-                last_reject=self._last_reject,
+                rejected=len(self._letters),
             )
 
     def _waiting(self) -> int | None:
@@ -100,32 +92,43 @@ class Looker:
 
     def _read_letters(self, connection: Connection) -> None:
         while page := deadletters.page(connection, after_id=self._letter_id, limit=LETTERS):
-            for letter in page:
-                self._letters[letter.raw] = letter.code
-                place = f"{letter.field}: " if letter.field else ""
-                self._last_reject = f"{place}{letter.detail} [{letter.code}]"
+            self._letters.update(letter.raw for letter in page)
             self._letter_id = page[-1].id
 
 
-def _answers(
-    connection: Connection, model_no: int, versions: Mapping[int, str]
-) -> dict[Series, Answers]:
+def _answers(connection: Connection) -> dict[Series, Cells]:
     """By version and role, over arms."""
     now: dict[Series, Counter[str]] = defaultdict(Counter)
     for row in panel.rows(connection, model=script.MODEL):
         now[row.version, row.role].update({name: getattr(row, name) for name in CELLS})
-    frozen: dict[Series, Counter[str]] = defaultdict(Counter)
-    for what, cells in counters.totals(connection, f"matured/{model_no}/").items():
-        frozen[_series(what, versions)].update(_named(MATURED_CELLS, cells))
-    late: dict[Series, Counter[str]] = defaultdict(Counter)
-    for (what, _), cells in counters.panes(connection, f"late/{model_no}/").items():
-        late[_series(what, versions)].update(_named(LATE_CELLS, cells))
-    return {key: Answers(now[key], frozen[key], late[key]) for key in now}
+    return dict(now)
 
 
-def _series(what: str, versions: Mapping[int, str]) -> Series:
-    _, _, version, role, *_ = what.split("/")
-    return versions[int(version)], ROLE_NAMES[int(role)]
+def labels_used(connection: Connection, rollout: str) -> int:
+    """Labels in the newest look by which evidence decided: those of both answers, or of one."""
+    looks = [each.record.look for each in kept.cited(connection, rollout)]
+    if not looks:
+        return 0
+    by_metric: Counter[str] = Counter()
+    for epoch in looks[-1].epochs:
+        for no, metric in enumerate(epoch.metrics):
+            if metric.label_source is not None:
+                cells = counted(epoch, metric, looks[-1].vector(epoch.what(no, EVERYWHERE)))
+                by_metric[metric.name] += int(cells[:, 1:].sum())
+    return max(by_metric.values(), default=0)
+
+
+def recomputed(connection: Connection, rollout: str) -> int:
+    """How many looks stand behind its decisions; each gives the same verdicts again.
+
+    Raises InputError for a decision that was changed, and for verdicts that are others.
+    """
+    verified(store.log(connection, rollout))
+    looks = kept.cited(connection, rollout)
+    for look in looks:
+        if recompute(look.record) != look.record:
+            raise InputError(f"decision {look.seq} of {rollout} stands on other verdicts")
+    return len(looks)
 
 
 def _named(names: tuple[str, ...], cells: Ints) -> dict[str, int]:

@@ -5,20 +5,22 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.demo import script
-from penstock.demo.script import Deed
+from penstock.demo.models import Fault
 from penstock.settings import Settings, read_settings
 from streams.errors import ConfigError
+from streams.models import DAY_MS, duration_ms
 
-LATENESS_MS = 30_000
-"""Of domain time. The service's events are never far out of order."""
+LATENESS_MS = 600_000
+"""Of domain time: a second of the wall's at the usual speed."""
+PARTITIONS = 2
+"""One intake reads them all; with fewer of them less is written for each minute."""
 
 
 class Story(msgspec.Struct, frozen=True):
-    """How far the story goes and how fast. A finished one is continued by raising `goal`."""
+    """What is told, and how fast."""
 
     seed: int
-    goal: int  # requests
+    fault: Fault  # of v3
     rate_per_s: int  # requests per second of wall time
     speed: float  # how many times as fast the sorting floor lives as we do
     port: int
@@ -29,18 +31,29 @@ class Story(msgspec.Struct, frozen=True):
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def challengers(self) -> tuple[str, ...]:
+        """Who is rolled out, in this order, until one of them is promoted."""
+        return ("v3",) if self.cluster else ("v3", "v2")
+
+    @property
     def clock(self) -> float:
         """Domain time per wall time. Kafka's brokers know the wall's time only."""
         return 1.0 if self.cluster else self.speed
 
-    def after_ms(self, deed: Deed) -> int:
-        """Domain time from a request to a deed; where the clock cannot hurry, the deeds do."""
-        return int(deed.after_ms / self.speed) if self.cluster else deed.after_ms
+    def span(self, text: str) -> str:
+        """A duration of the sorting floor's as declarations and specs give it to Penstock."""
+        if not self.cluster:
+            return text
+        return f"{max(1, round(duration_ms(text) / self.speed / 1000))}s"
+
+    def span_ms(self, domain_ms: int) -> int:
+        """The same of one in ms: where the clock cannot hurry, everything else does."""
+        return int(domain_ms / self.speed) if self.cluster else domain_ms
 
     @property
-    def tail_s(self) -> float:
-        """Wall time from the last request to its last label."""
-        return script.LATE_MS[1] / 1000 / self.speed
+    def parcels_per_day(self) -> float:
+        """Of the sorting floor's days."""
+        return self.rate_per_s * DAY_MS / 1000 / self.speed
 
 
 class Folder:
@@ -52,6 +65,9 @@ class Folder:
         self.cluster = root / "cluster"  # broker, database and roles, where it runs on these
         self.models = root / "models"
         self.client = root / "client"
+        self.rollouts = root / "rollouts"
+        self.deployed = root / "deployed"  # the version that answers beside the assigned one
+        self.closing = root / "closing"  # is there once the service takes no more requests
         self.journal = root / "journal.jsonl"
         self.up_log = root / "up.log"
         self._story = root / "story.json"
@@ -64,7 +80,7 @@ class Folder:
                 why="the demo keeps its installation, models and journal there",
                 fix="--data with an empty folder, or one that an earlier demo made",
             )
-        for folder in (self.models, self.client):
+        for folder in (self.models, self.client, self.rollouts):
             folder.mkdir(parents=True, exist_ok=True)
 
     def kept(self) -> Story | None:
@@ -76,9 +92,22 @@ class Folder:
 
     def keep(self, story: Story) -> None:
         """The next run knows of `story`."""
-        beside = self._story.with_suffix(".new")
-        beside.write_bytes(msgspec.json.encode(story))
-        beside.replace(self._story)
+        _write(self._story, msgspec.json.encode(story))
+
+    def deploy(self, version: str) -> None:
+        """The service runs `version` too from now on; of a champion nothing changes."""
+        _write(self.deployed, version.encode())
+
+    def beside(self) -> str | None:
+        """The version that was deployed last, if any."""
+        try:
+            return self.deployed.read_text()
+        except FileNotFoundError:
+            return None
+
+    def close(self) -> None:
+        """The service takes no more requests."""
+        self.closing.touch()
 
     def settings(self, story: Story) -> Settings:
         """Those of this demo's installation; on a cluster that is not up, FileNotFoundError."""
@@ -94,5 +123,13 @@ class Folder:
             "PENSTOCK_PORT": str(story.port),
             "PENSTOCK_SPEED": str(story.speed),
             "PENSTOCK_LATENESS_MS": str(LATENESS_MS),
+            "PENSTOCK_PARTITIONS": str(PARTITIONS),
             "PENSTOCK_LOG_FORMAT": "text",
         }
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All of it or nothing, whoever reads meanwhile."""
+    beside = path.with_suffix(".new")
+    beside.write_bytes(content)
+    beside.replace(path)

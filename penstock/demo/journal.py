@@ -12,14 +12,28 @@ from pathlib import Path
 import msgspec
 
 
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """What a version answered; no label: its image came too late."""
+
+    version: str
+    label: str | None
+    score: float = 0.0
+
+
 class Served(msgspec.Struct, frozen=True, array_like=True, tag="served"):
-    """A request was answered: by v1 live (None: it timed out), and by v2 in its shadow."""
+    """A request was answered by the version that was assigned, and by another in its shadow."""
 
     n: int
     prediction_id: str
     time_ms: int
-    live: tuple[str, float] | None
-    shadow: tuple[str, float]
+    arm: str
+    route_version: int | None
+    live: Answer
+    shadow: Answer | None
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        return (self.live,) if self.shadow is None else (self.live, self.shadow)
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
@@ -48,6 +62,11 @@ class Book:
         self.done: set[tuple[int, int]] = set()
         self.unsettled: list[tuple[int, Served | Done]] = []  # with their line numbers
         self.lines = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all of it has reached the server."""
+        return not self.unsettled
 
     def add(self, line: Line) -> None:
         self.lines += 1

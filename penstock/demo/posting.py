@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from penstock.demo import script
-from penstock.demo.journal import Served
+from penstock.demo.journal import Answer, Served
 from penstock.demo.script import Request
 
 TIMEOUT_S = 5.0
@@ -21,7 +21,7 @@ RETRY_S = 0.5
 CHUNK = 200
 _READ_AND_REFUSED = 400
 
-TIMED_OUT = ("TimeoutError", "no answer within 50 ms")
+TIMED_OUT = ("TimeoutError", "no image within 50 ms")
 
 BROKEN = (
     '{"type": "io.penstock.prediction.v1", "model": "digits", "version": "v1",'
@@ -44,24 +44,32 @@ def broken(n: int) -> bytes:
 
 
 def answers(served: Served, request: Request, features: dict[str, float]) -> list[bytes]:
-    """Both answers to a request as events."""
+    """All answers to a request as events."""
     common: dict[str, Any] = {
         "type": "io.penstock.prediction.v1",
         "model": script.MODEL,
         "prediction_id": served.prediction_id,
         "time": served.time_ms,
-        "arm": "champion",
+        "route": script.ROUTE,
+        "arm": served.arm,
         "unit_id": request.unit,
         "tags": {"shift": request.shift},
     }
-    live: dict[str, Any] = {"version": script.LIVE, "role": "live", "features": features}
-    if served.live is None:
-        live["error"] = dict(zip(("type", "message"), TIMED_OUT, strict=True))
-    else:
-        live["output"] = dict(zip(("label", "score"), served.live, strict=True))
-    output = dict(zip(("label", "score"), served.shadow, strict=True))
-    shadow = {"version": script.SHADOW, "role": "shadow", "output": output}
-    return [msgspec.json.encode(common | answer) for answer in (live, shadow)]
+    if served.route_version is not None:
+        common["route_version"] = served.route_version
+    live, *shadows = served.answers
+    events = [{"role": "live", "features": features, **_said(live)}]
+    events += [{"role": "shadow", **_said(shadow)} for shadow in shadows]
+    return [msgspec.json.encode(common | event) for event in events]
+
+
+def _said(answer: Answer) -> dict[str, Any]:
+    if answer.label is None:
+        failure = dict(zip(("type", "message"), TIMED_OUT, strict=True))
+        return {"version": answer.version, "error": failure}
+    return {
+        "version": answer.version, "output": {"label": answer.label, "score": answer.score}
+    }  # fmt: skip
 
 
 def deliver(url: str, lines: Sequence[bytes], stop: threading.Event) -> bool:

@@ -1,5 +1,6 @@
 """The demo's processes: Penstock, the training, the service. They end when it does."""
 
+import os
 import re
 import signal
 import subprocess
@@ -23,6 +24,7 @@ START_S = {"up": 60.0, "cluster": 180.0}
 GRACE_S = {"up": 2.0, "service": 2.0, "cluster": 15.0}
 FREE_S = 6.0  # what a demo that was killed leaves behind ends within this
 POLL_S = 0.1
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # models are as small; more only wait, and sum otherwise
 DIED = re.compile(r"\S+ (?:was ended by|ended with exit code) .*")
 
 
@@ -104,7 +106,7 @@ def penstock(
             lambda: _is_up(folder, story), START_S[role], lambda: _not_up(folder, START_S[role])
         )
         with installation.opened(folder.settings(story)) as here:
-            declaring.declare(here, folder)
+            declaring.declare(here, folder, story)
             yield here
 
 
@@ -162,10 +164,11 @@ def _kept_running(role: str, folder: Folder, notes: Notes) -> Iterator[None]:
 
 
 def _train(folder: Folder, story: Story, patient: Patience, say: Callable[[str], None]) -> None:
-    command = [sys.executable, "-m", "penstock.demo.models", str(folder.models), str(story.seed)]
+    told = (str(folder.models), str(story.seed), story.fault)
     with subprocess.Popen(  # noqa: S603 - our own command
-        command, stdout=subprocess.PIPE, text=True, process_group=0
-    ) as training:
+        (sys.executable, "-m", "penstock.demo.models", *told),
+        stdout=subprocess.PIPE, text=True, process_group=0, env={**os.environ, **ONE_THREAD},
+    ) as training:  # fmt: skip
         try:
             while training.poll() is None:
                 patient.pause(POLL_S)

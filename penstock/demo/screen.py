@@ -2,23 +2,20 @@
 
 import shutil
 import sys
-import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
 
-from evidence.shares import share_interval
+from penstock.demo import wording
 from penstock.demo.figures import Figures
-from penstock.demo.summary import LIVE, SHADOW
 from penstock.escaping import escaped
+from rollout.store import Standing
 
 LINE_S = 5.0
 """When piped, the least time between two lines of figures."""
-ALPHA = 0.05
-"""The chance that the interval of the disagreement ever misses it, over all looks together."""
 HEADS = ("answers", "errors", "labelled", "right", "wrong", "of 1,000")
 
 
@@ -26,10 +23,10 @@ class View(msgspec.Struct, frozen=True):
     """What there is to show at one moment."""
 
     figures: Figures
+    standings: Sequence[Standing]
     sent: int  # by the service, as it says itself
     domain_ms: int
     speed: float
-    left_s: float
     url: str
 
 
@@ -110,71 +107,34 @@ class Lines:
 def board(view: View) -> Iterator[str]:
     """The table, line by line."""
     figures = view.figures
-    clock = datetime.fromtimestamp(view.domain_ms / 1000, UTC)
     waiting = "server is away" if figures.waiting is None else f"{figures.waiting:,} records wait"
     yield ""
-    left = f"about {view.left_s:.0f} s to go" if view.left_s else "the story is told"
-    yield f"sorting floor {clock:%Y-%m-%d %H:%M:%S} ({view.speed:g} x)   {left}   {view.url}"
+    yield f"sorting floor {wording.clock(view.domain_ms)} ({view.speed:g} x)   {view.url}"
     yield (
         f"sent {view.sent:,}   counted {figures.counted:,}   sent again {figures.repeats:,}"
         f"   {waiting}"
     )
     yield ""
     yield f"{'':<12}" + "".join(f"{head:>10}" for head in HEADS)
-    for version, role in (LIVE, SHADOW):
-        now = figures.of(version, role).now
+    for (version, role), now in sorted(figures.answers.items()):
         known = now["right"] + now["wrong"]
         wrong = f"{1000 * now['wrong'] / known:.0f}" if known else "-"
         yield (
             f"{version + ' ' + role:<12}{now['answered']:>10,}{now['errors']:>10,}"
             f"{now['labelled']:>10,}{now['right']:>10,}{now['wrong']:>10,}{wrong:>10}"
         )
-    yield f"{'pairs':<12}{disagreement(figures)}"
-    asked = figures.assigned
-    yield (
-        f"{'assigned':<12}{asked['assigned']:>10,}   answered {asked['answered']:,}"
-        f"   dropped {asked['dropped']:,}   as the client counts them"
-    )
-    yield f"{'frozen':<12}{frozen(figures)}"
-    yield f"{'rejected':<12}{sum(figures.rejected.values()):>10,}   last: {figures.last_reject}"
-    codes = sorted(figures.rejected.items(), key=lambda item: (-item[1], item[0]))
-    for part in textwrap.wrap(", ".join(f"{code} {count}" for code, count in codes), 60):
-        yield f"{'':<25}{part}"
+    yield ""
+    for standing in view.standings:
+        yield wording.where(standing)
 
 
 def line(view: View) -> str:
     """The figures in one line."""
     figures = view.figures
-    live, shadow = figures.of(*LIVE).now, figures.of(*SHADOW).now
+    live, shadow = figures.of("live"), figures.of("shadow")
+    stands = "; ".join(wording.where(standing) for standing in view.standings[-1:])
     return (
-        f"sent {view.sent:,} | counted {figures.counted:,} | v1 {live['answered']:,}"
-        f" v2 {shadow['answered']:,} | pairs {shadow['paired']:,}, {shadow['disagreed']:,} differ"
-        f" | labelled {live['labelled']:,}, wrong v1 {live['wrong']:,} v2 {shadow['wrong']:,}"
-        f" | frozen {figures.of(*LIVE).frozen['answered']:,}"
-        f" | rejected {sum(figures.rejected.values()):,}"
-    )
-
-
-def disagreement(figures: Figures) -> str:
-    """How often the two versions disagree, and what that says of all requests to come.
-
-    The interval holds under a look at every event, so this screen may be watched all day.
-    """
-    pairs = figures.of(*SHADOW).now
-    disagreed, n = pairs["disagreed"], pairs["paired"]
-    share = share_interval(disagreed, n, alpha=ALPHA)
-    return (
-        f"{n:>10,}   in disagreement {disagreed:,}: {share.lower:.1%} to {share.upper:.1%}"
-        f" ({1 - ALPHA:.0%}, however often you look)"
-    )
-
-
-def frozen(figures: Figures) -> str:
-    """What the frozen panes of v1 hold: missing truths by subtraction."""
-    cells, late = figures.of(*LIVE).frozen, figures.of(*LIVE).late
-    missing = cells["answered"] - cells["labelled"] - cells["declared_missing"]
-    return (
-        f"{cells['answered']:>10,} of v1 = {cells['labelled']:,} labelled"
-        f" + {cells['declared_missing']:,} declared missing + {missing:,} missing;"
-        f" {late['none_to_labelled']:,} late"
+        f"{wording.clock(view.domain_ms)} | sent {view.sent:,} | counted {figures.counted:,}"
+        f" | live {live['answered']:,} shadow {shadow['answered']:,}"
+        f" | labelled {live['labelled']:,}, wrong {live['wrong']:,} | {stands}"
     )

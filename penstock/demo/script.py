@@ -11,8 +11,11 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from streams.models import MINUTE_MS
+
 MODEL = "digits"
-LIVE, SHADOW = "v1", "v2"
+ROUTE = "default"
+CHAMPION = "v1"
 COMPLAINT = "complaint"
 
 BLOCK = 100
@@ -20,13 +23,13 @@ LABELLED, CORRECTED, LATE, LOST = 84, 4, 4, 3
 """Of a hundred requests; the rest never hear the truth."""
 TWICE, COMPLAINED, STRANGE, TIMED_OUT = 10, 20, 30, 50
 """Places in a block: its label is sent twice; its unit complains; a stranger's broken event
-comes with it; version v1 does not answer in time."""
+comes with it; its image comes too late for any version to answer."""
 
-SOON_MS = (30_000, 150_000)
-CORRECTION_MS = (15_000, 60_000)
-LATE_MS = (300_000, 360_000)
-"""Past the horizon of three minutes, wherever in its pane the request was."""
-COMPLAINT_MS = 20_000
+SOON_MS = (20 * MINUTE_MS, 120 * MINUTE_MS)
+CORRECTION_MS = (10 * MINUTE_MS, 30 * MINUTE_MS)
+LATE_MS = (190 * MINUTE_MS, 220 * MINUTE_MS)
+"""Past the horizon of three hours, wherever in its pane the request was."""
+COMPLAINT_MS = 15 * MINUTE_MS
 
 What = Literal["label", "wrong label", "correction", "lost", "complaint", "stranger"]
 

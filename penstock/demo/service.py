@@ -1,8 +1,9 @@
 """`python -m penstock.demo.service FOLDER`: a sorting service, simulated, on the ordinary client.
 
-Each request is answered by the version that the client assigns; another version answers the same
-request in its shadow. The truth comes later, sometimes wrong at first, sometimes too late, and
-sometimes never. When the service is killed it goes on from its journal.
+Each request is answered by the version that the client assigns. While a challenger is deployed, the
+other of the two answers the same request in its shadow. The truth comes later, sometimes wrong at
+first, sometimes too late, and sometimes never. When the service is killed it goes on from its
+journal.
 """
 
 import heapq
@@ -12,13 +13,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from penstock_client import Client, Limits
+from penstock_client import Assignment, Client, Limits
 
 from penstock import installation
 from penstock.demo import models, posting, script, tether
 from penstock.demo.folder import Folder, Story
-from penstock.demo.journal import Done, Reader, Served, Settled
+from penstock.demo.journal import Answer, Done, Reader, Served, Settled
 from penstock.demo.script import Deed, Request
 
 PACE_S = 0.01
@@ -28,11 +30,10 @@ LIMITS = Limits(backoff_min_s=0.2, backoff_max_s=2.0, exit_s=CLOSE_S)
 
 
 class Service:
-    """Serves requests up to the story's goal, and does what is due about them."""
+    """Serves requests until it is told to close, and does what is due about them."""
 
     def __init__(self, folder: Folder, story: Story, stop: threading.Event) -> None:
-        self._story = story
-        self._stop = stop
+        self._folder, self._story, self._stop = folder, story, stop
         self._settings = folder.settings(story)
         self._images = models.Images(folder.models)
         self._models = {
@@ -40,12 +41,17 @@ class Service:
             for version in models.VERSIONS
         }
         self._client = Client(
-            story.url, script.MODEL, champion=script.LIVE, state_dir=folder.client, limits=LIMITS
+            story.url,
+            script.MODEL,
+            champion=script.CHAMPION,
+            state_dir=folder.client,
+            limits=LIMITS,
         )
         self._journal = Reader(folder.journal).writer()
         self._book = self._journal.book
         self._stranger = ThreadPoolExecutor(1, thread_name_prefix="stranger")
         self._due: list[tuple[int, int, int]] = []  # (domain time, request, deed)
+        self._beside: str | None = None  # the challenger that is deployed
         self._mark = (0, 0)  # events recorded, and lines in the journal, at the last look
         self._look_s = 0.0
 
@@ -56,6 +62,7 @@ class Service:
             self._stranger.shutdown()
             if self._client.flush(CLOSE_S):
                 self._journal.write(Settled(self._book.lines))
+            self._stop.wait()
         self._client.close()
         self._journal.close()
 
@@ -79,10 +86,10 @@ class Service:
 
     def _work(self) -> None:
         begun_s, first = time.monotonic(), len(self._book.served)
-        while not self._stop.wait(PACE_S):
+        while not self._stop.wait(PACE_S) and not self._folder.closing.exists():
             now_ms = installation.read_clock(self._settings).domain_ms()
             due = first + int((time.monotonic() - begun_s) * self._story.rate_per_s)
-            for n in range(len(self._book.served), min(due, self._story.goal)):
+            for n in range(len(self._book.served), due):
                 self._serve(script.request(self._story.seed, n), now_ms)
             while self._due and self._due[0][0] <= now_ms:
                 _, n, k = heapq.heappop(self._due)
@@ -91,32 +98,40 @@ class Service:
 
     def _serve(self, request: Request, now_ms: int) -> None:
         assignment = self._client.assign(request.unit, tags={"shift": request.shift})
-        pixels = self._images.pixels[request.image % len(self._images.truths)]
-        begun_s = time.perf_counter()
-        live = None if request.times_out else self._models[assignment.version].answer(pixels)
-        latency_ms = (time.perf_counter() - begun_s) * 1000
-        shadow = self._models[script.SHADOW].answer(pixels)
-        served = Served(request.n, assignment.prediction_id, now_ms, live, shadow)
-        self._journal.write(served)
-        features = self._images.features(request.image)
-        if live is None:
-            self._client.record(
-                assignment, error=posting.TIMED_OUT, features=features, time_ms=now_ms
+        live, latency_ms = self._answer(assignment.version, request)
+        beside = script.CHAMPION if assignment.version != script.CHAMPION else self._beside
+        shadow, shadow_ms = self._answer(beside, request) if beside else (None, 0.0)
+        self._journal.write(
+            Served(
+                request.n, assignment.prediction_id, now_ms, assignment.arm,
+                assignment.route_version, live, shadow,
             )
-        else:
-            self._client.record(
-                assignment, label=live[0], score=live[1], features=features,
-                latency_ms=latency_ms, time_ms=now_ms,
-            )  # fmt: skip
-        self._client.record(
-            assignment, label=shadow[0], score=shadow[1], role="shadow", version=script.SHADOW,
-            time_ms=now_ms,
         )  # fmt: skip
+        features = self._images.features(request.image)
+        self._record(assignment, live, latency_ms, now_ms, features=features)
+        if shadow is not None:
+            self._record(assignment, shadow, shadow_ms, now_ms, role="shadow")
         for k, deed in enumerate(request.deeds):
             self._put_off(now_ms, deed, request.n, k)
 
+    def _answer(self, version: str, request: Request) -> tuple[Answer, float]:
+        """What the version answers, and how many ms it took."""
+        begun_s = time.perf_counter()
+        if request.times_out:
+            return Answer(version, None), 0.0
+        label, score = self._models[version].answer(self._images.of(request.image))
+        return Answer(version, label, score), (time.perf_counter() - begun_s) * 1000
+
+    def _record(
+        self, assignment: Assignment, answer: Answer, latency_ms: float, now_ms: int, **more: Any
+    ) -> None:
+        said: dict[str, Any] = {"error": posting.TIMED_OUT}
+        if answer.label is not None:
+            said = {"label": answer.label, "score": answer.score, "latency_ms": latency_ms}
+        self._client.record(assignment, version=answer.version, time_ms=now_ms, **said, **more)
+
     def _put_off(self, since_ms: int, deed: Deed, n: int, k: int) -> None:
-        heapq.heappush(self._due, (since_ms + self._story.after_ms(deed), n, k))
+        heapq.heappush(self._due, (since_ms + self._story.span_ms(deed.after_ms), n, k))
 
     def _do(self, n: int, k: int) -> None:
         if script.request(self._story.seed, n).deeds[k].what == "stranger":
@@ -134,7 +149,7 @@ class Service:
         """What became known about request `n` is on its way."""
         request, served = script.request(self._story.seed, n), self._book.served[n]
         deed = request.deeds[k]
-        about, at_ms = served.prediction_id, served.time_ms + self._story.after_ms(deed)
+        about, at_ms = served.prediction_id, served.time_ms + self._story.span_ms(deed.after_ms)
         truth = self._images.truth(request.image)
         match deed.what:
             case "label":
@@ -168,6 +183,7 @@ class Service:
         if time.monotonic() < self._look_s:
             return
         self._look_s = time.monotonic() + SETTLE_S
+        self._beside = self._folder.beside()
         stats = self._client.stats()
         recorded, lines = self._mark
         unsettled = self._book.unsettled

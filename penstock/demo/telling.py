@@ -1,17 +1,22 @@
-"""The demo from its first line to its last: shows the story while it happens, and adds it up."""
+"""The demo from its first line to its last: tells what is decided when it is, and adds it up."""
 
 import time
+from collections.abc import Callable, Sequence
 
 from penstock import installed
-from penstock.demo import beginning, models, running, summary
-from penstock.demo.beginning import Length
+from penstock.demo import figures, models, operating, running, summary, wording
 from penstock.demo.figures import Figures, Looker
 from penstock.demo.folder import Folder, Story
 from penstock.demo.journal import Reader
+from penstock.demo.operating import Operator
 from penstock.demo.running import Notes, Patience, StoppedError
-from penstock.demo.screen import Screen, View, disagreement, frozen
+from penstock.demo.screen import Screen, View
+from penstock.demo.summary import Sums
 from penstock.installation import Installation
-from streams.errors import ConfigError
+from rollout.courses import Kind
+from rollout.store import Standing
+from streams.db.engine import reading
+from streams.errors import ConfigError, ConflictError, UnavailableError
 
 # After the last event was sent, until all are counted; a cluster may have to start again first.
 COUNTED_S, COUNTED_ON_CLUSTER_S = 30.0, 180.0
@@ -20,10 +25,10 @@ INTERRUPTED = 130
 
 
 def tell(
-    folder: Folder, screen: Screen, length: Length, *, seed: int | None, port: int | None,
-    stays: bool, cluster: bool,
-) -> int:  # fmt: skip
-    """The exit code: 0 when every event was counted once, 1 when not, 130 when interrupted.
+    folder: Folder, screen: Screen, begin: Callable[[], Story], *, stays: bool, cluster: bool
+) -> int:
+    """The exit code: 0 when all ended as it should and every event was counted once, 1 when not,
+    130 when interrupted.
 
     With `stays`, everything goes on running after the end until someone stops it.
     """
@@ -37,7 +42,7 @@ def tell(
         try:
             folder.make()
             running.free(folder, patient)
-            story = beginning.story(folder, length, seed=seed, port=port, cluster=cluster)
+            story = begin()
             folder.keep(story)
             agrees = _told(folder, story, screen, patient, stays=stays)
         except StoppedError:
@@ -58,11 +63,11 @@ def _told(
     screen.say(f"Penstock starts at {story.url}, data in {where}")
     if served := len(Reader(folder.journal).read().served):
         screen.say(f"the folder holds a story; it goes on after request {served:,}")
-    screen.say("two versions of a digit reader are trained and exported to ONNX")
+    screen.say("three versions of a digit reader are trained and exported to ONNX")
     notes = Notes(folder)
     with running.penstock(folder, story, notes, patient, screen.say) as here:
         screen.say(
-            f"the service answers {story.rate_per_s} requests a second up to number {story.goal:,};"
+            f"the service answers {story.rate_per_s} requests a second by v1;"
             f" on the sorting floor {_hurry(story)} {story.speed:g} times as fast"
         )
         with running.service(folder, notes):
@@ -92,35 +97,38 @@ class _Teller:
         self._patient = patient
         self._reader = Reader(folder.journal)
         self._looker = Looker(here)
+        self._operator = Operator(here, folder, story)
+        self._standings: list[Standing] = []
+        self._said: dict[str, int] = {}  # the last decision of each rollout that was told
 
     def follow(self) -> bool:
-        """The story was shown to its end, and its sums; whether both sides agree."""
-        while not beginning.told(self._reader.read(), self._story):
+        """The story was shown to its end, with its sums; whether they agree and it ended well."""
+        self._standings = self._operator.standings()
+        self._said = {each.name: each.state.seq for each in self._standings}
+        while not operating.told(self._standings, self._story):
             self._look()
-        images = models.Images(self._folder.models)
-        said = summary.own(self._reader.book, images, self._story.seed)
-        self._screen.say("every event was sent; the last ones are being counted")
-        patience_s = COUNTED_ON_CLUSTER_S if self._story.cluster else COUNTED_S
-        deadline_s = time.monotonic() + patience_s
-        while not (found := summary.compared(said, self._look())).agrees:
-            if time.monotonic() > deadline_s:
-                break
+        self._folder.close()
+        self._screen.say("the rollouts are over and the floor closes; the last events are counted")
+        while not self._reader.read().is_settled:
+            self._look()
+        sums = self._counted()
         self._screen.rest()
-        now = self._looker.look()
-        for line in ("", *found.lines(), f"frozen by now: {frozen(now)}"):
+        for line in self._end(sums):
             self._screen.say(line)
-        self._screen.say(f"pairs by now:  {disagreement(now)}")
-        self._screen.say("")
-        return found.agrees
+        strays = operating.astray(self._standings, self._story)
+        for stray in strays:
+            self._screen.say(f"this is not how it should end: {stray}")
+        return sums.agree and not strays
 
     def stay(self) -> None:
-        """It goes on until someone stops it; minutes that are still open are frozen meanwhile."""
+        """It goes on until someone stops it."""
         self._screen.say(f"Penstock stays up at {self._story.url}; Ctrl-C ends it. To look around:")
         settings = f"export PENSTOCK_DATA_DIR={self._folder.penstock}"
         if self._story.cluster:
             settings = f". {self._folder.cluster / 'env'}"
-        self._screen.say(f"  {settings}")
-        self._screen.say("  penstock events counts; penstock events rejected; penstock events tail")
+        name = self._standings[0].name
+        for line in (settings, f"penstock rollout log {name}; penstock rollout get {name}"):
+            self._screen.say(f"  {line}")
         try:
             while True:
                 self._look()
@@ -128,28 +136,69 @@ class _Teller:
             self._screen.rest()
 
     def _look(self) -> Figures:
-        """Shows the figures as they are now, and what supervisors had to say."""
+        """What is due for people is done; what was decided is told, and the figures are shown."""
         self._patient.pause(LOOK_S)
         for note in self._notes.new():
             self._screen.say(note)
-        figures = self._looker.look()
         book = self._reader.read()
-        now_ms = running.domain_ms(self._here.settings)
+        self._operate(book.served[0].time_ms if book.served else None)
+        found = self._looker.look()
         self._screen.show(
             View(
-                figures=figures,
-                sent=2 * len(book.served) + len(book.done),
-                domain_ms=now_ms,
+                figures=found,
+                standings=self._standings,
+                sent=sum(len(served.answers) for served in book.served) + len(book.done),
+                domain_ms=running.domain_ms(self._here.settings),
                 speed=self._story.clock,
-                left_s=self._left_s(now_ms),
                 url=self._story.url,
             )
         )
-        return figures
+        return found
 
-    def _left_s(self, now_ms: int) -> float:
-        book, story = self._reader.book, self._story
-        if len(book.served) < story.goal:
-            return (story.goal - len(book.served)) / story.rate_per_s + story.tail_s
-        since_s = (now_ms - book.served[-1].time_ms) / 1000 / story.clock
-        return max(0.0, story.tail_s - since_s)
+    def _operate(self, first_ms: int | None) -> None:
+        try:
+            self._operator.step(self._standings, first_ms=first_ms)
+            self._standings = self._operator.standings()
+        except (ConflictError, UnavailableError):
+            return  # somebody decided meanwhile, or the database is away: the next look goes on
+        for standing in self._standings:
+            for decision in standing.decisions[self._said.get(standing.name, 0) :]:
+                for line in wording.decided(standing, decision):
+                    self._screen.say(line)
+            self._said[standing.name] = standing.state.seq
+
+    def _counted(self) -> Sums:
+        """Both sides, once they agree or nothing more is to be expected."""
+        images = models.Images(self._folder.models)
+        said = summary.own(self._reader.book, images, self._story.seed)
+        patience_s = COUNTED_ON_CLUSTER_S if self._story.cluster else COUNTED_S
+        deadline_s = time.monotonic() + patience_s
+        while not (sums := summary.compared(said, self._look())).agree:
+            if time.monotonic() > deadline_s:
+                break
+        return sums
+
+    def _end(self, sums: Sums) -> Sequence[str]:
+        """The summary."""
+        book, images = self._reader.book, models.Images(self._folder.models)
+        found = summary.readings(book, images, self._story.seed)
+        lines = [""]
+        with reading(self._here.engine) as connection:
+            for standing in self._standings:
+                looks = figures.recomputed(connection, standing.name)
+                labels = figures.labels_used(connection, standing.name)
+                lines += wording.ended(standing, looks=looks, labels=labels)
+        serves = _serves(self._standings)
+        acted = summary.by_whom(book.served)
+        lines += ["", *summary.change(found, self._story, before="v1", after=serves)]
+        lines += ["", *summary.cost(found, acted, self._story), "", *sums.lines(), ""]
+        return lines
+
+
+def _serves(standings: Sequence[Standing]) -> str:
+    """The version that answers at the end."""
+    last = standings[-1]
+    spec = last.declared.spec
+    return (
+        spec.challengers[0].version if last.state.place.kind is Kind.DONE else spec.champion.version
+    )
