@@ -135,8 +135,8 @@ def _ratio(frozen: Frozen) -> Guardrail:
 
 def _quantile(frozen: Frozen) -> Guardrail:
     arms = _given("arms", frozen.arms)
-    if arms.levels != (0.0, 1.0):
-        raise InputError("arms", arms.levels, "must have the levels (0, 1): L > t or not")
+    if (min(arms.levels), max(arms.levels)) != (0.0, 1.0):
+        raise InputError("arms", arms.levels, "must have levels from 0 to 1: how often L > t")
     if frozen.margin:
         raise InputError("margin", frozen.margin, "must be 0: a quantile's is in its threshold")
     return Guardrail(Difference(arms), _question(frozen, 0.0))

@@ -22,7 +22,7 @@ from streams.installation import keep_expiry, keep_tick
 from streams.logs.embedded import EmbeddedLog
 from streams.models import Declaration
 from streams.presence import Told
-from streams.topics import TOPICS
+from streams.topics import EVENTS, TOPICS
 from streams.versions import Version
 
 Role = Callable[[Settings, threading.Event, Vitals], None]
@@ -64,16 +64,21 @@ def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
     """What one process at a time does: relay, expiry, retention, the clock's tick."""
     from penstock.control import Control, Duty
     from penstock.ops.control import Keeper
+    from rollout.closer import UnitCloser
     from streams.closer import Closer
     from streams.relay import Relay
 
     with opened(settings, role="control") as here:
         name = process_name(vitals.role, settings)
         closer = Closer(here.engine, clock=here.clock)
+        sticky = UnitCloser(
+            here.engine, topic=EVENTS.name, partitions=lambda: len(here.log.bounds(EVENTS.name))
+        )
         relay = Relay(here.log, here.engine, owner=name, clock=here.clock)
         duties = [
             Duty("relay", 0.1, lambda: relay.step() > 0),
             Duty("closer", 1.0, closer.step),
+            Duty("units", 1.0, sticky.step),
             Duty("tick", 1.0, lambda: _tick(here)),
             Duty("rollouts", 1.0, lambda: _watch(here)),
             Duty("routes", 60.0, lambda: _renew_routes(here)),

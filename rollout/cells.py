@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 
 from evidence.buckets import Levels
 from evidence.names import Form, Pair
+from rollout.assignment import REQUEST
 from rollout.spec import Loss, Source
 from streams.errors import InputError
 from streams.hashing import assignment_point
@@ -68,6 +69,26 @@ class Buckets(Struct, frozen=True, kw_only=True):
         return Levels(cap=self.cap, least=self.least, floor=self.floor, count=self.count)
 
 
+class Own(Struct, frozen=True, kw_only=True):
+    """How the events of a sticky unit within its exposure become its one value.
+
+    Args:
+        stat: their mean, their sum, or whether there was any.
+        exposure_ms: for how long after its enrolment a unit's events count.
+        settles_ms: how long after its time an event's outcome is waited for.
+        levels: of a cost: what each outcome of an event counts; empty where it is a number.
+        scale: an event counts in whole numbers, so many to one unit of the metric.
+        absent: what an event without a known outcome stands for; None: it is left out.
+    """
+
+    stat: Literal["mean", "sum", "any"]
+    exposure_ms: int
+    settles_ms: int
+    levels: tuple[float, ...] = (0.0, 1.0)
+    scale: float = 1.0
+    absent: float | None = None
+
+
 class Counted(Struct, frozen=True, kw_only=True):
     """One metric of an epoch, as it is counted and tested. All of it is frozen.
 
@@ -85,6 +106,8 @@ class Counted(Struct, frozen=True, kw_only=True):
         centre, sd: the champion's expected mean and spread, from earlier traffic.
         discordance: expected spread of one weighted pair.
         is_guardrail: whether its harm rolls back.
+        own: of a sticky unit; None where each request is a unit.
+        crash: the ratio of first bad events that is harm at once; None without a fast path.
     """
 
     name: str
@@ -105,6 +128,8 @@ class Counted(Struct, frozen=True, kw_only=True):
     sd: float = 1.0
     discordance: float = 1.0
     is_guardrail: bool = False
+    own: Own | None = None
+    crash: float | None = None
 
     @property
     def columns(self) -> int:
@@ -154,6 +179,10 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
             declared slices say who is in scope, so that no arm can be compared.
         estimand: evidence of another one never joins this epoch's.
         checks: whether Penstock split the requests, so that an arm can be held to its lane.
+        unit: "request", or what sticky units are.
+        taken: points of the lanes that challengers owned in earlier epochs: their units have a
+            past with another version, and are not compared.
+        fresh: of sticky units: the share of all units that each arm newly has, the champion first.
         expects_pairs: whether every live answer of the champion has a shadow; then one without is
             the challenger's failure.
     """
@@ -172,6 +201,9 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
     scope: tuple[int, ...] | None = ()
     estimand: Literal["assigned", "supervised"] = "assigned"
     checks: bool = True
+    unit: str = REQUEST
+    taken: tuple[tuple[float, float], ...] = ()
+    fresh: tuple[float, ...] = ()
     expects_pairs: bool = False
     alpha: float = 0.05
     planned_units: int = 20_000
@@ -183,9 +215,28 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
         """The slots that are counted: everything, then each slice."""
         return (EVERYWHERE, *(part.slot for part in self.slices))
 
-    def what(self, metric: int, slot: int) -> str:
-        """The counter of a metric in a slice."""
-        return f"{self.prefix}{metric}/{slot}"
+    def what(self, metric: int, slot: int, period: int = 1) -> str:
+        """The counter of a metric in a slice; of sticky units also in a later period."""
+        name = f"{self.prefix}{metric}/{slot}"
+        return name if period == 1 else f"{name}/{period}"
+
+    def first_bad(self, metric: int) -> str:
+        """The counter of units of each arm that had a bad event, at once when they had it."""
+        return f"{self.prefix}{metric}/first"
+
+    @property
+    def sticky(self) -> bool:
+        return self.unit != REQUEST
+
+    @property
+    def grain_ms(self) -> int:
+        """How finely the events of sticky units are told apart in time."""
+        return pane_width_ms(min((own.exposure_ms for own in self.owned.values()), default=0))
+
+    @property
+    def owned(self) -> dict[int, Own]:
+        """The metrics of sticky units, by number."""
+        return {no: each.own for no, each in enumerate(self.metrics) if each.own is not None}
 
     def corrected(self, metric: int) -> str:
         """The counter of what changed after its pane was frozen: from column x column."""
@@ -205,6 +256,11 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
         return f"{self.prefix}split"
 
     @property
+    def enrolled(self) -> str:
+        """The counter of the sticky units of each arm, the champion's first."""
+        return f"{self.prefix}enrolled"
+
+    @property
     def assigned(self) -> str:
         """The counter of what clients assigned and got answered, for each arm."""
         return f"{self.prefix}assigned"
@@ -219,14 +275,35 @@ class Closed(Struct, frozen=True, kw_only=True, tag="closed"):
 
     It lies ahead of the plan's commit as `opens_ms` does, and some time after the next route table
     was published: services learn of that one by and by.
+
+    Args:
+        moves_ms: when that table was published, and units began to move; None: not before
+            `closes_ms`.
     """
 
     rollout: str
     epoch: int
     closes_ms: int
+    moves_ms: int | None = None
+
+    @property
+    def kept_ms(self) -> int:
+        """Until when assignment was surely the epoch's: no exposure may end later."""
+        return self.closes_ms if self.moves_ms is None else self.moves_ms
 
 
-Body = Opened | Closed
+class Enrolled(Struct, frozen=True, kw_only=True, tag="enrolled"):
+    """Sticky units that are first seen at `until_ms` or later, event time, are not compared.
+
+    Those before are followed up for their whole exposure, and only then may a weight grow.
+    """
+
+    rollout: str
+    epoch: int
+    until_ms: int
+
+
+Body = Opened | Closed | Enrolled
 _DECODER = msgspec.json.Decoder(Body)
 
 

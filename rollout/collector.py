@@ -9,13 +9,23 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection
 
-from rollout import folding
+from rollout import folding, partials, units
 from rollout.cells import PLAN, Closed, Opened, decoded
 from rollout.epoch_index import NEVER_MS, Epoch, Epochs, epochs_of, indexed
+from rollout.partials import Bad, Row
 from streams import codes, counters, plans
 from streams.counters import Deltas
 from streams.facts import Facts
 from streams.plans import EpochPlan
+
+
+class Found(msgspec.Struct):
+    """What facts add: to cells, and to what is known of sticky units."""
+
+    cells: Deltas
+    partials: list[Row]
+    bad: list[Bad]
+
 
 _NOBODY = -2  # stands for a name without a number: no row has it
 
@@ -43,20 +53,29 @@ class Rollouts:
         ]
         return indexed(found, routes)
 
-    def collect(self, facts: Facts, plans: Epochs) -> Deltas:
-        """What these facts add to the cells of every epoch."""
-        deltas = Deltas()
+    def collect(self, facts: Facts, plans: Epochs) -> Found:
+        """What these facts add to the cells and units of every epoch."""
+        found = Found(Deltas(), [], [])
         if not plans.by_number:
-            return deltas
+            return found
         if len(facts.answers):
             of = epochs_of(facts.answers, plans)
             for number in np.unique(of[of > 0]).tolist():
-                folding.Fold(facts, plans.by_number[number], of == number, deltas).collect()
-        folding.assigned(facts, plans, deltas)
-        return deltas
+                epoch = plans.by_number[number]
+                fold = folding.Fold(facts, epoch, of == number, found.cells)
+                fold.collect()
+                if epoch.opened.owned:
+                    of_units = fold.units()
+                    found.partials += of_units.rows()
+                    found.bad += of_units.bad
+        if facts.reported:
+            found.partials += partials.reported(facts, plans)
+        folding.assigned(facts, plans, found.cells)
+        return found
 
-    def save(self, connection: Connection, deltas: Deltas) -> None:
-        counters.save(connection, deltas)
+    def save(self, connection: Connection, deltas: Found) -> None:
+        counters.save(connection, deltas.cells)
+        units.save(connection, deltas.partials, deltas.bad)
 
 
 class _Numbers:
@@ -77,6 +96,11 @@ class _Numbers:
             self._of("route", opened.route),
             tuple(self._of("version", version, model_no) for version in versions),
             tuple(self._of("arm", arm) for arm in arms),
+            {
+                self._of("feedback", opened.metrics[no].name): no
+                for no in opened.owned
+                if opened.metrics[no].source == "feedback"
+            },
         )
 
     def _of(self, kind: str, name: str, scope: int = 0) -> int:

@@ -122,7 +122,8 @@ def who(decision: Decision) -> str | None:
 def _plan(connection: Connection, change: Change, decision: Decision) -> None:
     """Intake knows what the route version is evidence of before any service can name it."""
     at = change.number
-    epoch = EpochPlan(at.model, at.route, at.version, change.epoch)
+    salt = change.salt if change.spec.assignment.sticky else None
+    epoch = EpochPlan(at.model, at.route, at.version, change.epoch, salt)
     plans.append(
         connection, kind=plans.EPOCH, id=change.rollout, body=encode(epoch),
         from_ms=change.at_ms, now_ms=change.at_ms, by=who(decision) or "rollout",

@@ -59,7 +59,7 @@ def tell(
     due = _due(part.metric, answers, part.rows)
     timely = part.timely(due)
     before, after = ([said[k] for k in at.tolist()] for said in (labelled.before, labelled.after))
-    old, new = columns(_until(before, due)), columns(_until(after, due))
+    old, new = columns(until(before, due)), columns(until(after, due))
     for column, sign in ((old, -1), (new, 1)):
         moved = msgspec.structs.replace(part, column=column)
         kept = timely & (column != NOTHING)
@@ -124,7 +124,7 @@ def _apart(
     )
 
 
-def _until(sets: list[tuple[Truth, ...]], due: Ints) -> list[tuple[Truth, ...]]:
+def until(sets: list[tuple[Truth, ...]], due: Ints) -> list[tuple[Truth, ...]]:
     """Of each set the labels that were observed by then."""
     return [
         tuple(truth for truth in truths if truth.observed_ms <= cutoff) if truths else ()

@@ -29,11 +29,10 @@ def of_all(look: Look, epochs: Sequence[Opened]) -> Iterator[str]:
     for epoch in epochs:
         split, arms = split_of(look, epoch)
         astray += [split["misassigned"], split["stale"]]
-        known = [1 - sum(one.share for one in epoch.challengers)]
-        known += [one.share for one in epoch.challengers]
+        units, known = units_of(look, epoch), _shares(epoch)
         held = [k for k, share in enumerate(known) if share > 1e-12]
-        if len(held) > 1 and arms[held].sum():
-            drawn.append(arms[held])
+        if len(held) > 1 and units[held].sum():
+            drawn.append(units[held])
             shares.append([known[k] / sum(known[k] for k in held) for k in held])
         astray_of = int(arms.sum())
         for name, count in (("misassigned", split["misassigned"]), ("stale", split["stale"])):
@@ -44,8 +43,24 @@ def of_all(look: Look, epochs: Sequence[Opened]) -> Iterator[str]:
         yield "the arms do not get the shares that they were assigned"
 
 
+def units_of(look: Look, epoch: Opened) -> Ints:
+    """Units of each arm that are compared, the champion's first."""
+    if not epoch.sticky:
+        return split_of(look, epoch)[1]
+    found = look.vector(epoch.enrolled)
+    return found if len(found) else np.zeros(1 + len(epoch.challengers), np.int64)
+
+
+def _shares(epoch: Opened) -> Sequence[float]:
+    """The share of each arm among the units that are compared."""
+    if epoch.sticky:
+        return epoch.fresh
+    shares = [one.share for one in epoch.challengers]
+    return [1 - sum(shares), *shares]
+
+
 def split_of(look: Look, epoch: Opened) -> tuple[dict[str, int], Ints]:
-    """(answers that are evidence of nothing, by why; units of each arm)."""
+    """(answers that are evidence of nothing, by why; answers of each arm)."""
     width = len(SPLIT) + 1 + len(epoch.challengers)
     vector = look.vector(epoch.split)
     found = vector if len(vector) else np.zeros(width, np.int64)
@@ -70,6 +85,10 @@ def _maturity(look: Look, epochs: Sequence[tuple[Opened, int, Counted]], slot: i
         cells = counted(epoch, metric, look.vector(epoch.what(no, slot)))
         moves = look.vector(epoch.corrected(no))
         late = corrected = 0
+        if len(moves) and metric.own is not None:
+            late, corrected, told = (int(count) for count in moves)
+            found += Maturity(told, told, 0, late, corrected)
+            continue
         if len(moves):
             table = moves.reshape(metric.columns, metric.columns)
             late, corrected = int(table[0, 1:].sum()), int(table[1:].sum())
@@ -90,7 +109,7 @@ def _coverage(
         there, known = cells[:, 0], cells[:, 1:].sum(axis=1)
     elif metric.source == "prediction" and metric.loss != "missing":
         assigned = look.vector(epoch.assigned)
-        if not len(assigned):
+        if epoch.sticky or not len(assigned):  # clients count requests, and not who is compared
             return None
         cells = assigned.reshape(-1, 2)[[0, 1 + k]]
         there, known = cells[:, 0], cells[:, 1]

@@ -24,6 +24,7 @@ class Epoch(msgspec.Struct, frozen=True):
     route_no: int
     versions: tuple[int, ...]
     arms: tuple[int, ...]
+    feedback: dict[int, int] = {}  # by its number: the metric that feedback about a unit is of
 
 
 class Epochs(msgspec.Struct, frozen=True):

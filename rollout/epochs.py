@@ -1,7 +1,8 @@
 """What an epoch freezes: from a spec, the model's declaration and what earlier traffic showed.
 
-All requests are compared as units of their own: each is drawn anew, so no request was in any
-lane before, and the probability of an arm is that of the epoch's own shares.
+A request is drawn anew each time: no request was in any lane before, and the probability of an arm
+is that of the epoch's own shares. A sticky unit carries its past along: only those that no
+challenger ever had are compared, with the probability among them.
 """
 
 import math
@@ -12,17 +13,17 @@ from msgspec import Struct
 
 from evidence.forms import RARE, Form
 from evidence.paired import Pair
-from evidence.ramps import enrolment
+from evidence.ramps import Enrolment, enrolment
 from rollout.cells import SETTLES_MS, Arm, Buckets, Counted, Opened, Part, Salts, Side
-from rollout.lanes import stretches
+from rollout.lanes import fresh, held, stretches
 from rollout.metrics import QUANTILES, form_of, loss_of, stat_of
 from rollout.needs import DISAGREE, RATE, audit_probability
+from rollout.owning import LEAST, owned
 from rollout.spec import Metric, Scope, Spec
 from rollout.tested import guardrail
 from streams.errors import InputError
 from streams.models import Declaration, duration_ms
 
-_LEAST = 1e-4  # of a mean's cap: what is smaller is rounded to it or to 0
 _PAIRED = {
     Form.EVENT_SHARE: Form.PAIRED_RATIO,
     Form.RATIO: Form.PAIRED_RATIO,
@@ -49,7 +50,10 @@ class Figure(Struct, frozen=True, kw_only=True):
 
 
 class Start(Struct, frozen=True, kw_only=True):
-    """Where and when an epoch begins; see `rollout.cells.Opened`."""
+    """Where and when an epoch begins; see `rollout.cells.Opened`.
+
+    `given`: for each challenger the largest share it had in earlier epochs; none: there was none.
+    """
 
     rollout: str
     epoch: int
@@ -59,6 +63,7 @@ class Start(Struct, frozen=True, kw_only=True):
     scope: Scope | None = None
     supervised: bool = False
     expects_pairs: bool = False
+    given: tuple[float, ...] = ()
 
 
 def opened(
@@ -66,17 +71,12 @@ def opened(
 ) -> Opened:
     """The epoch that begins at `start`, with everything that it freezes.
 
-    Raises InputError for sticky units, for audits of single answers, and for a quantile between
-    versions without the champion's own in `figures`.
+    Raises InputError for audits of single answers, for missing answers of sticky units, and for a
+    quantile between versions without the champion's own in `figures`.
     """
-    if spec.assignment.sticky:
-        raise InputError(
-            f"units are {spec.assignment.unit!r}, and only requests are counted",
-            field="assignment.unit",
-            rule="request",
-            fix="unit: request",
-        )
-    challengers = _challengers(spec, start)
+    taken = held(start.given) if spec.assignment.sticky else ()
+    newly = fresh(taken, start.shares) if spec.assignment.sticky else ()
+    challengers = _challengers(spec, start, newly)
     watched = {part.name: part for part in declaration.slices}
     slots = {part.name: slot for slot, part in enumerate(declaration.slices)}
     slices = tuple(Part(n, slots[n], watched[n].protected) for n in spec.slices if n in watched)
@@ -103,6 +103,9 @@ def opened(
         scope=_scope(declaration, start.scope),
         estimand="supervised" if start.supervised else "assigned",
         checks=spec.assignment.by == "penstock",
+        unit=spec.assignment.unit,
+        taken=taken,
+        fresh=newly,
         expects_pairs=start.expects_pairs,
         alpha=spec.judge.alpha,
         planned_units=spec.judge.planned_units,
@@ -112,14 +115,21 @@ def opened(
     )
 
 
-def _challengers(spec: Spec, start: Start) -> tuple[Arm, ...]:
+def _challengers(spec: Spec, start: Start, newly: Sequence[float]) -> tuple[Arm, ...]:
+    """`newly` is what each arm newly has of the sticky units; none where requests are units."""
     lanes = stretches(start.shares)
+
+    def pi(k: int) -> float | None:
+        if not newly:
+            return enrolment([], start.shares, k).pi
+        return Enrolment(challenger=newly[1 + k], champion=newly[0]).pi
+
     return tuple(
         Arm(
             arm=ref.version,
             version=ref.version,
             share=share,
-            pi=enrolment([], start.shares, k).pi,
+            pi=pi(k),
             lo=lanes[k].lo,
             hi=lanes[k].hi,
         )
@@ -178,6 +188,8 @@ def _counted(
     )
     if not paired:
         found = _with_levels(found, metric, declaration)
+        if spec.assignment.sticky:
+            found = owned(found, metric, spec)
     found = _with_missing(_with_spread(found, metric, seen))
     guardrail(
         found, pi=0.5, planned_units=spec.judge.planned_units
@@ -259,7 +271,7 @@ def _with_levels(found: Counted, metric: Metric, declaration: Declaration) -> Co
     if stat_of(metric) != "mean":
         return found
     assert metric.cap is not None
-    buckets = Buckets(cap=metric.cap, least=metric.cap * _LEAST)
+    buckets = Buckets(cap=metric.cap, least=metric.cap * LEAST)
     levels = tuple(buckets.levels().values.tolist())
     return msgspec.structs.replace(found, buckets=buckets, levels=levels)
 

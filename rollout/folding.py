@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from rollout import pairing
+from rollout import pairing, partials
 from rollout.cells import EVERYWHERE, HALVES, SETTLES_MS, SPLIT, Counted, Side
 from rollout.contributions import Contribution, Truths, add, due_ms, in_panes, tell
 from rollout.epoch_index import Epoch, Epochs
@@ -18,12 +18,12 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Fold:
-    """What one epoch's facts add to `deltas`."""
+    """What one epoch's facts add to `deltas`. Sticky units are `rollout.partials`' to count."""
 
     def __init__(self, facts: Facts, epoch: Epoch, named: Bools, deltas: Deltas) -> None:
         self._facts, self._answers, self._deltas = facts, facts.answers, deltas
         self._epoch, self._opened = epoch, epoch.opened
-        self._standing = Standing(facts.answers, epoch, named)
+        self._standing = Standing(facts.answers, epoch, named, facts.points)
         answered = facts.answered
         is_unit = self._standing.units(answered.row)
         self._units, self._met = answered.row[is_unit], answered.watermark_ms[is_unit]
@@ -40,10 +40,16 @@ class Fold:
         for no, metric in enumerate(self._opened.metrics):
             if metric.side is Side.PAIRS:
                 self._count_pairs(no, metric)
-            elif metric.loss != "missing":
+            elif metric.own is None and metric.loss != "missing":
                 self._count_units(no, metric)
-            if metric.label_source is not None:
+            if metric.own is None and metric.label_source is not None:
                 self._count_labels(no, metric)
+
+    def units(self) -> partials.UnitFold:
+        """What the same facts say of sticky units."""
+        return partials.UnitFold(
+            self._facts, self._epoch, self._standing, self._positive, self._deltas
+        )
 
     def _split(self) -> None:
         """How many units each arm has, and how many answers are evidence of nothing."""

@@ -6,23 +6,27 @@ every reason why it may not be trusted. The epochs of one estimand are one accou
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from msgspec import Struct
 
-from evidence.decision import Alphas, Judgement, Verdict, harm_budget, split_alpha
+from evidence.decision import Alphas, Judgement, Standing, Verdict, harm_budget, split_alpha
 from evidence.decision import judge as decide
 from evidence.forms import Form, Guardrail
-from evidence.results import LOG_LIMIT
-from evidence.sequences import Epoch
+from evidence.results import LOG_LIMIT, Side
+from evidence.sequences import Epoch, log_e_late
 from rollout import doubts
 from rollout.cells import EVERYWHERE, Counted, Opened
 from rollout.decisions import Judged
 from rollout.looks import Look, digest, key_of
-from rollout.tested import evidence, guardrail
+from rollout.tested import evidence, first_bad, guardrail
 from streams.errors import InputError
 
 VERSION = 1
 """Of the judge; a record names it, and is recomputed by it."""
+
+FIRST_BAD = "first bad events"
+"""The fast path of a metric: an account of its own, beside that of its panes."""
 
 Seen = Sequence[tuple[Opened, int, Counted]]  # epochs that count a metric, and its number there
 
@@ -134,19 +138,20 @@ class _Bench:
             self._say(arm, name, part, Verdict.NO_DATA, "no epoch compares the arms on it")
             return
         test, judgement = found
+        if not part and self._crashes(seen, k, key_of(arm, name, part, FIRST_BAD)):
+            judgement = replace(judgement, verdict=Verdict.HARM, standing=Standing.BEYOND)
         self._tell(arm, name, part, test, judgement)
         if not part:
             self._spent(seen[-1][2], arm, judgement)
 
     def _found(self, seen: Seen, k: int, slot: int, key: str) -> tuple[Guardrail, Judgement] | None:
-        vectors = [self._look.vector(epoch.what(no, slot)) for epoch, no, _ in seen]
-        told = [
-            evidence(epoch, metric, k, vector)
-            for (epoch, _, metric), vector in zip(seen, vectors, strict=True)
-        ]
-        kept: list[Epoch] = [each for each in told if each is not None]
-        if not kept:
+        told = self._told(seen, k, slot, period=1)
+        periods = [[each for each in told if each is not None]]
+        if not periods[0]:
             return None
+        for period in range(2, 1 + self._periods(seen)):
+            later = self._told(seen, k, slot, period=period)
+            periods.append([each for each in later if each is not None])
         newest = [one for one, each in zip(seen, told, strict=True) if each is not None][-1]
         epoch, _, metric = newest
         pi = epoch.challengers[k].pi
@@ -154,9 +159,39 @@ class _Bench:
         assert test is not None
         reasons = tuple(self._doubts(seen, k, slot, test.question.equal))
         peak = self.peaks.get(key, -math.inf)
-        judgement = decide(test.question, self._alphas, [kept], peak=peak, invalid=reasons)
+        judgement = decide(test.question, self._alphas, periods, peak=peak, invalid=reasons)
         self.peaks[key] = _written(judgement.peak)
         return test, judgement
+
+    def _told(self, seen: Seen, k: int, slot: int, *, period: int) -> list[Epoch | None]:
+        """What each epoch says; in a later period only those that have counted it."""
+        return [
+            evidence(epoch, metric, k, self._look.vector(epoch.what(no, slot, period)))
+            if period == 1 or epoch.what(no, EVERYWHERE, period) in self._look.totals
+            else None
+            for epoch, no, metric in seen
+        ]
+
+    def _periods(self, seen: Seen) -> int:
+        """How many periods some epoch has counted."""
+        found = 1
+        while any(e.what(no, EVERYWHERE, found + 1) in self._look.totals for e, no, _ in seen):
+            found += 1
+        return found
+
+    def _crashes(self, seen: Seen, k: int, key: str) -> bool:
+        """Whether so many more of its units had a first bad event that it is harm at once."""
+        newest = seen[-1][2]
+        told = [
+            first_bad(epoch, metric, k, self._look.vector(epoch.first_bad(no)))
+            for epoch, no, metric in seen
+        ]
+        kept = [each for each in told if each is not None]
+        if newest.crash is None or not kept:
+            return False
+        now = _written(float(log_e_late(kept, newest.crash, Side.ABOVE)))
+        self.peaks[key] = max(self.peaks.get(key, -math.inf), now)
+        return self.peaks[key] >= -math.log(self._alphas.harm)
 
     def _doubts(self, seen: Seen, k: int, slot: int, equal: float | None) -> list[str]:
         metric = seen[-1][2]
@@ -216,7 +251,7 @@ class _Bench:
     def _units(self) -> dict[str, int]:
         found: dict[str, int] = {}
         for epoch in self._epochs:
-            _, arms = doubts.split_of(self._look, epoch)
+            arms = doubts.units_of(self._look, epoch)
             names = ["champion", *(one.arm for one in epoch.challengers)]
             for name, count in zip(names, arms.tolist(), strict=True):
                 found[name] = found.get(name, 0) + count

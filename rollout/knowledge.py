@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rollout.cells import EVERYWHERE, Opened, Side
-from rollout.doubts import split_of
+from rollout.doubts import units_of
 from rollout.judge import Record
 from rollout.looks import Look
 from rollout.scenes import Facts, Reached
@@ -41,7 +41,7 @@ def reached(look: Look, *, since_ms: int) -> dict[str, Reached]:
     for epoch in look.epochs:
         if epoch.opens_ms < since_ms:
             continue
-        _, arms = split_of(look, epoch)
+        arms = units_of(look, epoch)
         for k, (challenger, units) in enumerate(
             zip(epoch.challengers, arms[1:].tolist(), strict=True)
         ):

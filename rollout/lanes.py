@@ -58,6 +58,46 @@ def stretches(shares: Sequence[float]) -> list[Stretch]:
     return [Stretch(lo / MILLION, hi / MILLION) for lo, hi in ends]
 
 
+Points = tuple[Stretch, ...]
+
+
+def held(given: Sequence[float]) -> Points:
+    """The points that challengers owned at the largest shares they ever had, without overlaps.
+
+    Unlike what they own at one time, these may overlap: who is out leaves its lane to others.
+    """
+    ends = (_stretch(k, len(given), _millionths(k, share)) for k, share in enumerate(given))
+    found: list[tuple[int, int]] = []
+    for lo, hi in sorted(end for end in ends if end[0] < end[1]):
+        if found and lo <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], hi))
+        else:
+            found.append((lo, hi))
+    return tuple(Stretch(lo / MILLION, hi / MILLION) for lo, hi in found)
+
+
+def fresh(taken: Points, shares: Sequence[float]) -> tuple[float, ...]:
+    """How much of all units each arm newly has, the champion first: what was never `taken`.
+
+    Only these are compared: who was taken carries a past with another version. For lanes that do
+    not overlap it is `evidence.ramps.enrolment`.
+    """
+    owned = stretches(shares)
+    newly = [_millions(at) - _common(at, taken) for at in owned]
+    left = MILLION - sum(map(_millions, taken)) - sum(newly)
+    return tuple(size / MILLION for size in (left, *newly))
+
+
+def _millions(at: Stretch) -> int:
+    return round((at.hi - at.lo) * MILLION)
+
+
+def _common(at: Stretch, taken: Points) -> int:
+    return sum(
+        max(0, round((min(at.hi, other.hi) - max(at.lo, other.lo)) * MILLION)) for other in taken
+    )
+
+
 def equal_share(challengers: int) -> float:
     """The largest share that all of so many challengers can have at once."""
     lanes = -(-challengers // 2)

@@ -35,9 +35,9 @@ class Look(Struct, frozen=True, kw_only=True):
         return np.array(self.totals.get(what, ()), np.int64)
 
 
-def key_of(arm: str, metric: str, part: str) -> str:
-    """The account of one challenger's metric, over all traffic or in a slice."""
-    return msgspec.json.encode([arm, metric, part]).decode()
+def key_of(arm: str, metric: str, part: str, *path: str) -> str:
+    """The account of one challenger's metric, over all traffic or in a slice, on its `path`."""
+    return msgspec.json.encode([arm, metric, part, *path]).decode()
 
 
 def digest(look: Look) -> str:

@@ -33,7 +33,7 @@ def freeze(connection: Connection, change: Change, *, speed: float = 1.0) -> Non
     if change.ended:
         closed = Closed(
             rollout=change.rollout, epoch=change.ended,
-            closes_ms=change.at_ms + int(speed * GRACE_MS),
+            closes_ms=change.at_ms + int(speed * GRACE_MS), moves_ms=change.at_ms,
         )  # fmt: skip
         close_epoch(connection, closed, now_ms=change.at_ms)
     if change.is_new:
@@ -51,6 +51,7 @@ def freeze(connection: Connection, change: Change, *, speed: float = 1.0) -> Non
             shares=traffic.shares,
             scope=traffic.scope,
             supervised=traffic.confirm,
+            given=change.given,
         )
         declaration, _ = registry.show(connection, change.spec.model)
         seen = figures(connection, change.spec, now_ms=change.at_ms)
@@ -67,6 +68,8 @@ def open_epoch(connection: Connection, opened: Opened, *, now_ms: int) -> None:
     model_no = codes.resolve(connection, "model", 0, [opened.model])[opened.model]
     versions = [opened.champion, *(one.version for one in opened.challengers)]
     codes.resolve(connection, "route", 0, [opened.route])
+    feedback = [metric.name for metric in opened.metrics if metric.source == "feedback"]
+    codes.resolve(connection, "feedback", 0, feedback)
     codes.resolve(connection, "version", model_no, versions)
     codes.resolve(connection, "arm", 0, [CHAMPION, *(one.arm for one in opened.challengers)])
     _append(connection, opened, from_ms=opened.opens_ms, now_ms=now_ms)

@@ -12,6 +12,7 @@ from streams.hashing import assignment_point
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 
 class Standing:
@@ -26,13 +27,14 @@ class Standing:
         version: 0 the champion's, k the k-th challenger's, -1 another's.
         arm: the same of the arm, -1 for an answer that is astray.
         astray: live answers that name no arm, another's version, or not the arm that their id
-            draws. Evidence against the split.
+            or unit draws. Evidence against the split.
         stale, conflicts, unchecked: live answers by route version that are evidence of nothing, or
             whose arm cannot be drawn again.
     """
 
-    def __init__(self, answers: Answers, epoch: Epoch, named: Bools) -> None:
+    def __init__(self, answers: Answers, epoch: Epoch, named: Bools, points: Floats) -> None:
         self._answers, self._opened = answers, epoch.opened
+        self._points = points
         role, flags = answers.ints("role"), answers.ints("flags")
         by_route = answers.ints("epoch") > 0
         self.mine = named & (answers.ints("event_ms") < epoch.closes_ms)
@@ -58,6 +60,9 @@ class Standing:
         opened = self._opened
         if not opened.checks:
             return
+        if opened.sticky:
+            self._check_units(wanted[: len(self._points)], arm[: len(self._points)])
+            return
         days, pids = self._answers.ints("day"), self._answers.column("pid16")
         for k in wanted.nonzero()[0].tolist():
             if not days[k]:
@@ -67,12 +72,41 @@ class Standing:
             drawn = next((n for n, c in enumerate(opened.challengers, 1) if c.lo <= at < c.hi), 0)
             self.astray[k] = drawn != arm[k] and (opened.scope == () or arm[k] > 0)
 
+    def _check_units(self, wanted: Bools, arm: Ints) -> None:
+        """The same of sticky units; a request without one is the champion's.
+
+        Only new answers know their unit's point. What a label says of an older one goes to the
+        unit in the arm that this names, and counts if the unit was enrolled in that arm.
+        """
+        opened = self._opened
+        drawn = np.zeros(len(wanted), np.int64)
+        for n, challenger in enumerate(opened.challengers, 1):
+            drawn[(challenger.lo <= self._points) & (self._points < challenger.hi)] = n
+        strays = wanted & (drawn != arm)
+        if opened.scope != ():
+            strays &= arm > 0
+        self.astray[: len(wanted)] = strays
+
+    def eligible(self, rows: Ints) -> Bools:
+        """Which of these new rows are of sticky units that no challenger had before."""
+        points = self._points[rows]
+        found: Bools = ~np.isnan(points)
+        for lo, hi in self._opened.taken:
+            found &= (points < lo) | (points >= hi)
+        return found
+
     def units(self, rows: Ints) -> Bools:
-        """Which of these rows are units of the arms: assigned by the epoch's table, in scope."""
+        """Which of these rows are units of the arms: assigned by the epoch's table, in scope.
+
+        Of sticky units, which are events of one.
+        """
         scope = self._opened.scope
         if scope is None:
             return np.zeros(len(rows), bool)
         held: Bools = self._assigned[rows]
+        if self._opened.sticky:
+            units = self._answers.column("unit8")
+            held = held & np.array([units[k] is not None for k in rows.tolist()], bool)
         if scope:
             slots = sum(1 << slot for slot in scope)
             held = held & (self._answers.ints("slices")[rows] & slots > 0)

@@ -7,6 +7,7 @@ from evidence.effects import Arms
 from evidence.forms import Frozen, Guardrail, statistic
 from evidence.names import Form, Pair
 from evidence.paired import Pairs
+from evidence.risks import EventShare
 from evidence.sequences import Epoch
 from rollout.cells import HALVES, Counted, Ints, Opened, Side, outcomes, shaped
 
@@ -31,6 +32,7 @@ def guardrail(metric: Counted, *, pi: float | None, planned_units: int) -> Guard
             pairs=Pairs(q=metric.q, sigma0=metric.discordance, plan=plan),
             pi=pi,
             incidence=metric.centre,
+            periodic=metric.own is not None,
         ),
     )
 
@@ -51,6 +53,15 @@ def evidence(opened: Opened, metric: Counted, k: int, vector: Ints) -> Epoch | N
         return None
     found = outcomes(metric, counted(opened, metric, vector))
     return Epoch(test.statistic, _read(metric, found, k))
+
+
+def first_bad(opened: Opened, metric: Counted, k: int, vector: Ints) -> Epoch | None:
+    """How many sticky units of the champion and of challenger `k` had a bad event at all."""
+    pi = opened.challengers[k].pi if opened.scope is not None else None
+    if metric.crash is None or metric.own is None or pi is None:
+        return None
+    found = vector if len(vector) else np.zeros(1 + len(opened.challengers), np.int64)
+    return Epoch(EventShare(pi), found[[0, 1 + k]])
 
 
 def counted(opened: Opened, metric: Counted, vector: Ints) -> Ints:

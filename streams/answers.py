@@ -4,7 +4,8 @@ Everything is a function of the event, the declaration that holds at its time, a
 runs before the transaction and column by column.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ from streams.facts import (
     VALUE,
     Answers,
 )
-from streams.hashing import day_of, identify, keyed, pid16
+from streams.hashing import assignment_point, day_of, identify, keyed, pid16
 from streams.models import Declaration
 from streams.plans import Plans
 from streams.slices import masks
@@ -46,6 +47,7 @@ class Keyed(msgspec.Struct):
     keys: list[bytes]  # request key
     groups: list[bytes]  # request key of the join key; the own key where there is none
     blobs: dict[int, bytes]  # row -> packed boxes or text
+    points: npt.NDArray[np.float64]  # where the unit of each stands on the lanes of its epoch
 
 
 class Units:
@@ -54,6 +56,7 @@ class Units:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
         self._known: dict[str, int] = {}
+        self._points: dict[tuple[str, str], float] = {}
 
     def of(self, events: Sequence[Prediction]) -> list[int | None]:
         """The hash of each event's unit, where it has one."""
@@ -69,6 +72,27 @@ class Units:
             if len(self._known) >= _UNITS_KEPT:
                 self._known.clear()
             known = self._known[unit] = keyed(self._secret, unit)
+        return known
+
+    def points(
+        self, events: Sequence[Prediction], epochs: Sequence[int | None], salts: Mapping[int, str]
+    ) -> npt.NDArray[np.float64]:
+        """The point of each event's unit, drawn by the salt of its epoch; NaN where none is."""
+        if not salts:
+            return np.full(len(events), np.nan)
+        of = [salts.get(epoch or 0) for epoch in epochs]
+        drawn = (
+            math.nan if salt is None or e.unit_id is None else self._point(salt, e.unit_id)
+            for e, salt in zip(events, of, strict=True)
+        )
+        return np.fromiter(drawn, np.float64, len(events))
+
+    def _point(self, salt: str, unit: str) -> float:
+        known = self._points.get((salt, unit))
+        if known is None:
+            if len(self._points) >= _UNITS_KEPT:
+                self._points.clear()
+            known = self._points[salt, unit] = assignment_point(salt, unit)
         return known
 
 
@@ -159,7 +183,8 @@ def rows_of(
         for k, e in enumerate(events)
         if e.output is not None and (e.output.boxes is not None or e.output.text is not None)
     }
-    return Keyed(Answers(columns, len(events)), at, keys, groups, blobs)
+    points = units.points(events, epochs, plans.salts)
+    return Keyed(Answers(columns, len(events)), at, keys, groups, blobs, points)
 
 
 def _numbers(arrivals: Arrivals, codes: Codes) -> npt.NDArray[np.int64]:

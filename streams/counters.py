@@ -139,7 +139,7 @@ def freeze(connection: Connection, watermarks: Mapping[int, int]) -> int:
     sums: dict[tuple[str, int], list[Ints]] = {}
     for what, partition, _, cells in due:
         sums.setdefault((what, partition), []).append(vector(cells))
-    _add_totals(connection, sums)
+    add_totals(connection, sums)
     keys = [{"w": what, "q": partition, "p": pane} for what, partition, pane, _ in due]
     connection.execute(_FREEZE, keys)
     return len(due)
@@ -182,7 +182,8 @@ _DUE_ON_SQLITE = (
 )
 
 
-def _add_totals(connection: Connection, sums: Mapping[tuple[str, int], list[Ints]]) -> None:
+def add_totals(connection: Connection, sums: Mapping[tuple[str, int], list[Ints]]) -> None:
+    """Vectors that are complete are in the frozen totals of (what, partition), for ever."""
     at = counter_total.c
     whats = {what for what, _ in sums}
     stored = {

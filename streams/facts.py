@@ -276,6 +276,7 @@ class Facts(msgspec.Struct):
     assigned: list[AssignedCounts]
     noted: list[Noted]
     rejected: list[tuple[str, int, int]]  # (code, partition, appended_ms) of each dead letter
+    points: Floats  # of each new row: where its unit stands on the lanes, NaN where none is drawn
 
 
 def pane_of(times_ms: Ints, width_ms: int | Ints) -> Ints:

@@ -157,6 +157,7 @@ def _folded(
         assigned=[],
         noted=_noted(arrivals, requests.noted, model_nos),
         rejected=[],
+        points=keyed.points,
     )
     dead = [arrivals.letter(k, fault) for k, fault in requests.faults.items()]
     return Folded(facts, added, requests.forwards, dead)

@@ -31,12 +31,16 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class EpochPlan(msgspec.Struct, frozen=True):
-    """Events of this model, route and route version are evidence of `epoch`."""
+    """Events of this model, route and route version are evidence of `epoch`.
+
+    `salt` draws the units' points (`streams.hashing.assignment_point`); None: units are requests.
+    """
 
     model: str
     route: str
     route_version: int
     epoch: int
+    salt: str | None = None
 
 
 def append(
@@ -103,6 +107,7 @@ class Plans:
     def __init__(self) -> None:
         self.seq = 0
         self.epochs: dict[tuple[str, str, int], int] = {}
+        self.salts: dict[int, str] = {}  # of the epochs whose units are not requests
         self._models: dict[str, Revisions] = {}
 
     def extend(self, plans: Iterable[Plan]) -> None:
@@ -115,6 +120,8 @@ class Plans:
             elif plan.kind == EPOCH:
                 epoch = msgspec.json.decode(plan.body, type=EpochPlan)
                 self.epochs[epoch.model, epoch.route, epoch.route_version] = epoch.epoch
+                if epoch.salt is not None:
+                    self.salts[epoch.epoch] = epoch.salt
 
     def model(self, name: str) -> Revisions:
         """The declarations of `name`; an unknown model is observed."""

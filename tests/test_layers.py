@@ -22,8 +22,9 @@ KNOW_SQL = {
     "streams/installation.py", "streams/keys.py", "streams/registry.py", "streams/versions.py",
     "streams/ledger.py", "streams/positions.py", "streams/counters.py", "streams/subscriptions.py",
     "streams/deadletters.py", "streams/outbox.py", "streams/plans.py", "streams/codes.py",
-    "streams/closer.py", "streams/expiry.py", "streams/presence.py", "rollout/routes.py",
-    "rollout/kept.py", "rollout/readers.py",
+    "streams/closer.py", "streams/expiry.py", "streams/presence.py", "streams/repeats.py",
+    "rollout/routes.py",
+    "rollout/kept.py", "rollout/readers.py", "rollout/units.py",
 }  # fmt: skip
 PASS_CONNECTIONS = {
     # They open transactions and hand the connection on; they hold no statement.
@@ -33,6 +34,7 @@ PASS_CONNECTIONS = {
     "rollout/looks.py", "rollout/recorded.py",
     "streams/relay.py", "rollout/acting.py", "rollout/consequences.py", "rollout/editing.py",
     "rollout/permits.py", "rollout/controller.py", "rollout/watching.py",
+    "rollout/closer.py",
 }  # fmt: skip
 
 

@@ -236,10 +236,15 @@ def units(spec: Spec) -> Iterator[Fault]:
             "unit: request, or by: penstock",
         )
     for path, metric in numbered(spec):
-        between = metric.margin is not None and not metric.paired
-        if not between or not spec.assignment.sticky:
+        if metric.paired or not spec.assignment.sticky:
             continue
-        if metric.source in ("prediction", "feedback") and metric.exposure is None:
+        if loss_of(metric) == "missing":
+            yield Fault(
+                path,
+                f"clients count what was never answered by request and arm, not by {unit}",
+                "of: errors; report a time-out as an answer with an error",
+            )
+        elif metric.source in ("prediction", "feedback") and metric.exposure is None:
             yield Fault(
                 (*path, "exposure"),
                 f"the events of one {unit} are not independent: counted one by one, identical"

@@ -66,7 +66,8 @@ def test_an_epoch_freezes_what_the_champion_showed_before_it(begun):
 def test_the_epoch_before_takes_answers_until_services_know_the_new_table(begun):
     closed, body = frozen(begun, ended=1)
 
-    assert closed == Closed(rollout="r1", epoch=1, closes_ms=NOW + opening.GRACE_MS)
+    closes_ms = NOW + opening.GRACE_MS
+    assert closed == Closed(rollout="r1", epoch=1, closes_ms=closes_ms, moves_ms=NOW)
     assert body.epoch == 2
 
 

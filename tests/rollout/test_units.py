@@ -1,0 +1,221 @@
+"""The laws of sticky units: what the closer counts, whoever saw what when, and in what order."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.event import listen, remove
+
+from rollout import units
+from rollout.cells import PLAN, encoded
+from rollout.closer import UnitCloser
+from rollout.collector import Rollouts
+from rollout.opening import open_epoch
+from streams import counters, plans
+from streams.db.engine import reading, writing
+from streams.installation import secret
+from streams.topics import EVENTS
+from tests.rollout import sticky as world
+from tests.rollout.test_collector import laws
+from tests.streams import spine
+
+
+class Sticky(spine.Databases):
+    """Databases in which the rollout of `sticky` has its epoch."""
+
+    def begun(self):
+        with writing(self._engine) as connection:
+            open_epoch(connection, world.EPOCH, now_ms=0)
+            for body in world.PLANS:
+                append(connection, body)
+        return self.prepare([(world.MODEL, spine.T0 - 60 * world.MINUTE)], world.ROUTES)
+
+
+def append(connection, body):
+    plans.append(connection, kind=PLAN, id="r1", body=encoded(body), from_ms=0, now_ms=0, by="test")
+
+
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("units")
+    made = Sticky(f"sqlite:///{folder / 'template.db'}", folder)
+    yield made.begun()
+    made.dispose()
+
+
+def closer(engine):
+    return UnitCloser(engine, partitions=lambda: world.PARTITIONS, topic=EVENTS.name)
+
+
+def filled(history):
+    log = spine.ListLog(
+        spine.Hands(max(event["appended"] for event in history)), partitions=world.PARTITIONS
+    )
+    for event in history:
+        log.put(world.home_of(event), event["appended"], world.lines(event))
+    return log
+
+
+def closed(history):
+    """The history, and events so late that every period of it is over."""
+    late = world.CLOSES + 24 * 60 * world.MINUTE
+    return [*history, *world.ends(late)]
+
+
+def settled(engine):
+    """Everything that can be closed is."""
+    mine = closer(engine)
+    for _ in range(200):
+        if not mine.step() and not mine.step():
+            return
+    raise AssertionError("the closer never comes to an end")
+
+
+def totals(engine):
+    with reading(engine) as connection:
+        found = counters.totals(connection, world.EPOCH.prefix)
+    return {
+        what: cells.tolist()
+        for what, cells in found.items()
+        if cells.any() and not what.endswith(("split", "assigned"))
+    }
+
+
+def counted(databases, history, cuts=()):
+    log = filled(closed(history))
+    log.cuts.extend(cuts)
+    with databases.fresh() as engine:
+        spine.settle(spine.pipeline(log, engine, collectors=[Rollouts()]), log, engine)
+        settled(engine)
+        left = remaining(engine)
+        found = totals(engine)
+    assert left == [0, 0, 0]
+    return found
+
+
+def stepped(databases, history, cuts, looks):
+    """The same, while closers look between batches as often as `looks` says, two by turns."""
+    log = filled(closed(history))
+    with databases.fresh() as engine:
+        worker = spine.pipeline(log, engine, collectors=[Rollouts()])
+        closers = [closer(engine), closer(engine)]
+        for k, cut in enumerate([*cuts, *[1] * len(log.records[EVENTS.name])]):
+            log.cuts.append(cut)
+            worker.step()
+            for _ in range(looks[k % len(looks)]):
+                closers[k % 2].step()
+        spine.settle(worker, log, engine)
+        settled(engine)
+        return totals(engine)
+
+
+def remaining(engine):
+    """How many rows are kept of partials, enrolled units and bad ones."""
+    tables = (units.unit_partial, units.unit_enrolled, units.unit_bad)
+    with reading(engine) as connection:
+        return [len(connection.execute(table.select()).all()) for table in tables]
+
+
+def said(databases, history):
+    with databases.fresh() as engine, reading(engine) as connection:
+        reference = world.Reference(secret(connection))
+    for event in history:
+        reference.take(event)
+    return reference.totals()
+
+
+cuts = st.lists(st.sampled_from([1, 1, 2, 3, 7]), max_size=25)
+
+
+@laws(12)
+@given(world.histories())
+def test_cells_are_what_a_walk_from_account_to_account_says(databases, history):
+    assert counted(databases, history) == said(databases, history)
+
+
+@laws(5)
+@given(world.orderly(), st.data())
+def test_order_within_the_lateness_changes_no_account(databases, windows, data):
+    history = [event for window in windows for event in window]
+    again = [e for window in windows for e in data.draw(st.permutations(window))]
+
+    assert counted(databases, again) == counted(databases, history)
+
+
+@laws(3)
+@given(world.histories(), cuts, st.lists(st.integers(0, 2), min_size=1, max_size=5))
+def test_neither_batch_borders_nor_when_closers_look_change_an_account(
+    databases, history, cuts, looks
+):
+    at_once, units.AT_ONCE = units.AT_ONCE, 1
+    try:
+        assert stepped(databases, history, cuts, looks) == counted(databases, history)
+    finally:
+        units.AT_ONCE = at_once
+
+
+BUSY = [
+    world.LIVE | {"prediction_id": f"b{k}", "unit_id": account, "arm": world.ARMS[arm],
+                  "version": world.VERSIONS[arm], "time": world.T0 + k * world.MINUTE,
+                  "appended": world.T0 + k * world.MINUTE}
+    for k, account in enumerate(world.ACCOUNTS[:6] * 3)
+    for arm in [world.lane(account)[0]]
+]  # fmt: skip
+
+
+class KilledError(Exception):
+    """Stands for a process that is gone."""
+
+
+def dies(engine, *, after):
+    """Whether a closer that is killed after so many statements had more to do."""
+    left = iter(range(after))
+
+    def count(*_):
+        if next(left, None) is None:
+            raise KilledError
+
+    listen(engine, "before_cursor_execute", count)
+    try:
+        while closer(engine).step():
+            pass
+    except KilledError:
+        return True
+    finally:
+        remove(engine, "before_cursor_execute", count)
+    return False
+
+
+def test_a_closer_that_dies_before_any_statement_loses_nothing_and_counts_nothing_twice(databases):
+    log = filled(closed(BUSY))
+    expected = counted(databases, BUSY)
+    with databases.fresh() as engine:
+        spine.settle(spine.pipeline(log, engine, collectors=[Rollouts()]), log, engine)
+        deaths = 0
+        for survives in range(200):
+            deaths += dies(engine, after=survives)
+        settled(engine)
+        found = totals(engine)
+
+    assert deaths > 20
+    assert found == expected
+    assert sum(expected[world.EPOCH.enrolled]) == 6
+
+
+def test_a_unit_counts_once_however_many_events_it_has(databases):
+    found = counted(databases, BUSY)
+
+    no = next(k for k, metric in enumerate(world.EPOCH.metrics) if metric.name == "slow")
+    cells = world.np.array(found[world.EPOCH.what(no, -1)]).reshape(4, -1)
+    assert cells[:, 0].sum() == cells[:, 1:].sum() == 6
+
+
+def test_whom_a_challenger_had_before_is_not_compared(databases):
+    had = [account for account in world.ACCOUNTS if world.lane(account)[1]]
+    history = [
+        BUSY[0] | {"unit_id": account, "prediction_id": account, "arm": world.ARMS[arm],
+                   "version": world.VERSIONS[arm]}
+        for account in had for arm in [world.lane(account)[0]]
+    ]  # fmt: skip
+
+    assert len(had) == 2
+    assert counted(databases, history) == {}
