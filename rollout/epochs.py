@@ -20,7 +20,7 @@ from rollout.metrics import QUANTILES, form_of, loss_of, stat_of
 from rollout.needs import DISAGREE, RATE, audit_probability
 from rollout.owning import LEAST, owned
 from rollout.spec import Metric, Scope, Spec
-from rollout.tested import guardrail
+from rollout.tested import at_stake, guardrail
 from streams.errors import InputError
 from streams.models import Declaration, duration_ms
 
@@ -286,7 +286,7 @@ def _with_spread(found: Counted, metric: Metric, seen: Figure) -> Counted:
         found,
         centre=centre,
         sd=sd or math.sqrt(RATE * (1 - RATE)) * top,
-        discordance=math.sqrt(share / min(found.q)),
+        discordance=math.sqrt(share / min(at_stake(found))),
     )
 
 

@@ -29,12 +29,20 @@ def guardrail(metric: Counted, *, pi: float | None, planned_units: int) -> Guard
             margin=metric.limit,
             higher_is_better=metric.higher_is_better,
             arms=_arms(metric, pi, plan) if is_between else None,
-            pairs=Pairs(q=metric.q, sigma0=metric.discordance, plan=plan),
+            pairs=Pairs(q=at_stake(metric), sigma0=metric.discordance, plan=plan),
             pi=pi,
             incidence=metric.centre,
             periodic=metric.own is not None,
         ),
     )
+
+
+def at_stake(metric: Counted) -> tuple[float, ...]:
+    """Inclusion probabilities of the pairs that its statistic weighs: not of agreements in a
+    difference, because two answers that agree lose the same, whatever the truth is.
+    """
+    is_stratified = metric.form is Form.PAIRED_DIFFERENCE and len(metric.q) > 1
+    return metric.q[1::2] if is_stratified else metric.q
 
 
 def _arms(metric: Counted, pi: float | None, plan: Plan) -> Arms:
@@ -88,9 +96,18 @@ def _read(metric: Counted, found: Ints, k: int) -> Ints:
     strata = len(metric.q)
     pairs = found[k * strata : (k + 1) * strata]
     if metric.form is not Form.CEILING:
-        return pairs
+        return _weighed(metric, pairs)
     bad = pairs[0, Pair.CHALLENGER_WRONG] + pairs[0, Pair.BOTH_WRONG]
     return np.array([pairs[0].sum() - bad, bad])
+
+
+def _weighed(metric: Counted, pairs: Ints) -> Ints:
+    """The strata of `at_stake`; agreements that are not are equal, labelled or not."""
+    if at_stake(metric) == metric.q:
+        return pairs
+    agreed, found = pairs[::2], pairs[1::2].copy()
+    found[:, Pair.EQUAL] += agreed.sum(axis=1)
+    return found
 
 
 def halves(opened: Opened, metric: Counted, vector: Ints) -> Epoch | None:

@@ -30,12 +30,12 @@ def arms(epoch, name, champion, challengers, slot=EVERYWHERE):
     return {epoch.what(no, slot): tuple(n for row in wide for n in (sum(row), *row))}
 
 
-def pairs(epoch, name, *by_challenger):
+def pairs(epoch, name, *by_challenger, stratum=0):
     """{counter: totals} of a paired metric: enrolled, then B wrong, A wrong, both, equal."""
     no, metric = named(epoch, name)
     vector = np.zeros((metric.groups(2), metric.columns), np.int64)
     for k, cells in enumerate(by_challenger):
-        vector[k * len(metric.q), : len(cells)] = cells
+        vector[k * len(metric.q) + stratum, : len(cells)] = cells
     return {epoch.what(no, EVERYWHERE): tuple(vector.ravel().tolist())}
 
 
@@ -127,9 +127,9 @@ def test_shadow_and_canary_are_one_account_of_errors():
         assert verdict(both, "errors").log_harm > verdict(one, "errors").log_harm
 
 
-def test_unresolved_audits_hurt_both_claims():
-    known = pairs(SHADOW, "defects", [20_000, 10, 10, 0, 19_980])
-    open_ = pairs(SHADOW, "defects", [20_000, 10, 10, 0, 19_480])
+def test_unresolved_audits_of_disagreements_hurt_both_claims():
+    known = pairs(SHADOW, "defects", [20_000, 10, 10, 0, 19_980], stratum=1)
+    open_ = pairs(SHADOW, "defects", [20_000, 10, 10, 0, 19_480], stratum=1)
 
     settled, waiting = (
         verdict(judge(look(cells, of=(SHADOW,))), "defects") for cells in (known, open_)
@@ -137,6 +137,31 @@ def test_unresolved_audits_hurt_both_claims():
 
     assert waiting.log_safe < settled.log_safe
     assert waiting.log_harm <= settled.log_harm + 1e-9
+
+
+def test_audits_of_agreements_say_nothing_of_a_difference_answered_or_not_and_however_rare():
+    no, metric = named(SHADOW, "defects")
+    rare = msgspec.structs.replace(metric, q=(0.01, *metric.q[1:]))
+    metrics = [rare if k == no else each for k, each in enumerate(SHADOW.metrics)]
+    rarely = msgspec.structs.replace(SHADOW, metrics=tuple(metrics))
+
+    def found(epoch, agreed):
+        vector = np.zeros((metric.groups(2), metric.columns), np.int64)
+        vector[0], vector[1] = agreed, (3_000, 10, 60, 30, 2_900)
+        cells = {epoch.what(no, EVERYWHERE): tuple(vector.ravel().tolist())}
+        return verdict(judge(look(cells, of=(epoch,))), "defects")
+
+    plain = found(SHADOW, (40_000, 0, 0, 0, 40_000))
+
+    assert plain.verdict is Verdict.SAFE
+    for epoch, agreed in (
+        (SHADOW, (40_000, 0, 0, 90, 39_910)),
+        (SHADOW, (40_000, 0, 0, 0, 39_700)),
+        (rarely, (40_000, 0, 0, 0, 40_000)),
+    ):
+        other = found(epoch, agreed)
+        assert (other.log_safe, other.log_harm) == (plain.log_safe, plain.log_harm)
+        assert other.estimate == pytest.approx(plain.estimate)
 
 
 def test_outcomes_of_nobody_make_a_metric_invalid_and_leave_the_others():
