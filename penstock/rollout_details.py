@@ -130,8 +130,14 @@ def etag(standing: Standing, look: Kept | None) -> str:
 def mark(standing: Standing, look: Kept | None) -> str:
     """The part of the tag that a decision is held against: what was decided, and each verdict.
 
-    A look at more of the same traffic that comes to the same verdicts moves nothing.
+    A look at more of the same traffic that comes to the same verdicts moves nothing, and the first
+    one says nothing new of what has no data.
     """
-    said = [(j.arm, j.metric, j.slice, j.verdict) for j in look.record.judged] if look else []
+    judged = look.record.judged if look else ()
+    said = [
+        (each.arm, each.metric, each.slice, each.verdict)
+        for each in judged
+        if each.verdict is not Verdict.NO_DATA
+    ]
     verdicts = hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:12]
     return f"{standing.state.seq}.{standing.revisions[-1].no}.{verdicts}"

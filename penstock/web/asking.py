@@ -1,6 +1,6 @@
 """What every path of rollouts asks first: who it is, which rollout, and as of when."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ from penstock.web.problems import Problem
 from penstock.web.refusals import refused
 from rollout import kept, store
 from rollout.decisions import Person
+from rollout.kept import Kept
 from rollout.store import Standing
 from streams.db.engine import reading
 from streams.errors import Error, InputError
@@ -73,30 +74,32 @@ def unmoved(connection: Connection, standing: Standing, tag: str) -> None:
     seen, now = tag.strip().removeprefix("W/").strip('"'), mark(standing, look)
     if seen == "*" or seen.rpartition(".")[0] == now:
         return
-    seq = seen.partition(".")[0]
-    after = int(seq) if seq.isascii() and seq.isdigit() and len(seq) < 10 else 0
-    changed = [
-        {
-            "pointer": f"/decisions/{line.seq}",
-            "detail": f"{line.signal} by {line.who}: {line.because}",
-        }
-        for line in lines(standing)
-        if line.seq > after
-    ]
-    if (waiting := standing.waiting) is not None:
-        detail = f"revision {waiting.no} waits for a second person"
-        changed.append({"pointer": f"/revisions/{waiting.no}", "detail": detail})
-    changed += [
-        {"pointer": f"/metrics/{each.metric}", "detail": f"{each.arm}: {word(each.verdict)} now"}
-        for each in (look.record.judged if look else ())
-        if not each.slice
-    ]
     raise Problem(
         "stale-rollout",
         f"{standing.name} is {standing.state.place.kind} after decision {standing.state.seq} now",
-        errors=changed,
+        errors=list(_changed(standing, look, seen.split("."), now.split("."))),
         headers={"ETag": etag(standing, look)},
     )
+
+
+def _changed(
+    standing: Standing, look: Kept | None, seen: Sequence[str], now: Sequence[str]
+) -> Iterator[dict[str, str]]:
+    """What was decided, written and found since `seen`; the parts are those of the mark."""
+    given = seen[0]
+    after = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
+    for line in lines(standing):
+        if line.seq > after:
+            detail = f"{line.signal} by {line.who}: {line.because}"
+            yield {"pointer": f"/decisions/{line.seq}", "detail": detail}
+    waiting = standing.waiting
+    if waiting is not None and seen[1:2] != now[1:2]:
+        detail = f"revision {waiting.no} waits for a second person"
+        yield {"pointer": f"/revisions/{waiting.no}", "detail": detail}
+    if look is not None and seen[2:3] != now[2:3]:
+        for each in look.record.judged:
+            where = f"/metrics/{each.metric}{f'/{each.slice}' if each.slice else ''}"
+            yield {"pointer": where, "detail": f"{each.arm}: {word(each.verdict)} now"}
 
 
 def if_match(request: Request) -> str:

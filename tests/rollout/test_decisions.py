@@ -142,7 +142,7 @@ def test_a_whole_number_is_read_as_it_was_sealed():
     assert made.cause.verdicts[0].estimate == 1.0
 
 
-@pytest.mark.parametrize("reason", ["x" * 2_001, "caf\udce9"])
+@pytest.mark.parametrize("reason", ["x" * 2_001, "caf\udce9", "a\0b"])
 def test_a_reason_that_cannot_be_kept_is_refused(reason):
     with pytest.raises(InputError, match="reason"):
         Person(name="ann", reason=reason)
