@@ -6,6 +6,8 @@ import uuid
 import pytest
 from msgspec.structs import replace
 
+from penstock.exporting import export
+from penstock.rollouts import Store
 from rollout import kept, readers, routes, store
 from rollout.acting import Ask, decide
 from rollout.assignment import arm_of
@@ -17,7 +19,9 @@ from rollout.opening import freeze
 from rollout.readers import Reader
 from rollout.spec import read
 from rollout.stages import Signal
+from rollout.verifying import verified
 from rollout.watching import watch
+from streams.db.clock import Clock
 from streams.db.engine import reading, writing
 from streams.errors import ConflictError
 from streams.models import Declaration
@@ -117,6 +121,17 @@ def test_a_challenger_that_errs_more_goes_back_by_the_evidence_and_the_look_stay
     assert {verdict.snapshot for verdict in made.cause.verdicts} == {seen.digest}
     assert recompute(seen.record) == seen.record == judge(seen.record.look)
     assert {arm.version for arm in table.arms if arm.hi > arm.lo} == {"41"}
+
+
+def test_what_was_decided_from_real_events_proves_itself_in_a_file(begun, tmp_path):
+    floor = begun(bad=0.4)
+    while not floor.made:
+        floor.pass_by()
+
+    export(Store(floor.engine, Clock()), NAME, tmp_path / "spam-42.jsonl")
+    found = verified((tmp_path / "spam-42.jsonl").read_bytes())
+
+    assert (found.stage, found.decisions, found.looks) == (Kind.ROLLING_BACK, 3, 1)
 
 
 def test_a_challenger_that_is_as_good_comes_to_full_weight(begun):
