@@ -94,7 +94,7 @@ format: setup
 	@$(BIN)/ruff check --fix .
 
 bench: setup
-	@for name in pipeline ledger ingest log client cli evidence cluster engines latency shadow; do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
+	@for name in pipeline ledger ingest log client cli evidence cluster engines latency policy; do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
 
 # Three quarters of an hour: sixty kills and strikes on three brokers, half an hour of steady load.
 soak: setup

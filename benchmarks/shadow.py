@@ -11,6 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -107,9 +108,8 @@ def added(here: Installation, folder: Path) -> Version:
         return versions.add_version(connection, "fraud", "2", body=body, now_ms=0, by="bench")
 
 
-def main() -> None:
-    """Prints shadow.rows_per_s and shadow.pass_per_s."""
-    as_json = "--json" in sys.argv[1:]
+def figures() -> Iterator[Figure]:
+    """shadow.rows_per_s and shadow.pass_per_s."""
     with tempfile.TemporaryDirectory() as name:
         settings = Settings(data_dir=Path(name, "data"))
         prepare(settings)
@@ -123,10 +123,7 @@ def main() -> None:
             rates = [answers(candidate, live(here, 0, ROWS)) for _ in range(ROUNDS + 1)][1:]
             candidate.close()
             told = f"batch {BATCH}, one thread, 20 features"
-            tell(
-                Figure("shadow.rows_per_s", statistics.median(rates), "rows/s", GOAL, told),
-                as_json=as_json,
-            )
+            yield Figure("shadow.rows_per_s", statistics.median(rates), "rows/s", GOAL, told)
             shadow = Shadow(
                 here.log, here.engine, owner="bench", clock=here.clock, begin=begin,
                 seconds=time.monotonic, named=[("fraud", "2")],
@@ -134,12 +131,15 @@ def main() -> None:
             shadow.step()
             whole = [passed(here, shadow, live(here, k * ROWS, ROWS)) for k in range(ROUNDS)]
             shadow.close()
-            tell(
-                Figure(
-                    "shadow.pass_per_s", statistics.median(whole), "rows/s", "-", "with the log"
-                ),
-                as_json=as_json,
+            yield Figure(
+                "shadow.pass_per_s", statistics.median(whole), "rows/s", "-", "with the log"
             )
+
+
+def main() -> None:
+    """Prints the figures as they are known."""
+    for figure in figures():
+        tell(figure, as_json="--json" in sys.argv[1:])
 
 
 if __name__ == "__main__":

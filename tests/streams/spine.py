@@ -266,13 +266,13 @@ class _Names:
     def what(self, what: str) -> tuple[Any, ...]:
         family, *rest = what.split("/")
         if family in ("pipe", "matured", "late"):
-            model, version, role, arm = map(int, rest[:4])
-            names = (self("model", model), self("version", version, model), ROLES[role])
-            return (family, *names, self("arm", arm), *rest[4:])
+            model_no, version_no, role, arm_no = map(int, rest[:4])
+            names = (self("model", model_no), self("version", version_no, model_no), ROLES[role])
+            return (family, *names, self("arm", arm_no), *rest[4:])
         match family, rest:
             case "assigned", [model, route, route_version, arm]:
-                names = (self("model", int(model)), self("route", int(route)))
-                return (family, *names, int(route_version), self("arm", int(arm)))
+                at = (self("model", int(model)), self("route", int(route)))
+                return (family, *at, int(route_version), self("arm", int(arm)))
             case "intake", [noted, model]:
                 return (family, noted, self("model", int(model)))
             case "reported", [model, route, name]:

@@ -1,0 +1,1 @@
+"""What the whole policy of a rollout costs and keeps, on simulated traffic through the product."""
