@@ -293,14 +293,21 @@ class Closed(Struct, frozen=True, kw_only=True, tag="closed"):
 
 
 class Enrolled(Struct, frozen=True, kw_only=True, tag="enrolled"):
-    """Sticky units that are first seen at `until_ms` or later, event time, are not compared.
+    """Sticky units that are first seen from `until_ms` on, event time, are not compared.
 
-    Those before are followed up for their whole exposure, and only then may a weight grow.
+    Those before are followed up for their whole exposure, and only then may a weight grow. Where it
+    does not, a second plan says from when on units are enrolled again.
     """
 
     rollout: str
     epoch: int
     until_ms: int
+    again_ms: int | None = None
+
+    def leaves_out(self, first_ms: int) -> bool:
+        """Whether a unit that was first seen then is not compared."""
+        ends_ms = first_ms + 1 if self.again_ms is None else self.again_ms
+        return self.until_ms <= first_ms < ends_ms
 
 
 Body = Opened | Closed | Enrolled

@@ -37,7 +37,7 @@ class Course(Struct):
     """A sticky epoch, and what plans have said of it since it began."""
 
     opened: Opened
-    until_ms: int = NEVER_MS  # who is first seen later is not compared
+    gaps: dict[int, Enrolled] = {}  # by their begin: who is first seen in one is not compared
     kept_ms: int = NEVER_MS  # no exposure may end later
     closes_ms: int = NEVER_MS
     forgotten_ms: int = 0
@@ -114,7 +114,7 @@ class UnitCloser:
                 case Closed() if course is not None:
                     course.kept_ms, course.closes_ms = body.kept_ms, body.closes_ms
                 case Enrolled() if course is not None:
-                    course.until_ms = min(course.until_ms, body.until_ms)
+                    course.gaps[body.until_ms] = body
         if first:
             for epoch in units.ended(connection, DONE):
                 self._courses.pop(epoch, None)
@@ -153,7 +153,8 @@ class UnitCloser:
         with reading(self._engine) as connection:
             to_ms = units.up_to(connection, opened.epoch, from_ms, limit_ms, of="partial")
             seen = units.first_seen(connection, opened.epoch, from_ms, to_ms)
-        found = [each.unit for each in seen if each.first_ms < course.until_ms]
+        gaps = course.gaps.values()
+        found = [s.unit for s in seen if not any(gap.leaves_out(s.first_ms) for gap in gaps)]
         arms = np.array([unit.arm for unit in found], np.int64)
         counted = np.bincount(arms, minlength=1 + len(opened.challengers))
         with writing(self._engine) as connection:

@@ -12,6 +12,7 @@ from rollout import controller, kept, readers, routes, store
 from rollout.cells import SETTLES_MS, SPLIT
 from rollout.courses import Kind
 from rollout.decisions import Decision
+from rollout.enrolment import followed_up
 from rollout.judge import judge
 from rollout.kept import Kept
 from rollout.knowledge import facts
@@ -42,6 +43,7 @@ def watch(
         known = _way_back(engine, standing, wall_ms=wall_ms)
     else:
         known = _seen(engine, standing, now_ms=now_ms)
+        known = followed_up(engine, standing, known, now_ms=now_ms)
     made = controller.tick(
         engine, name, known, now_ms=now_ms, wall_ms=wall_ms, freezing=freezing(speed)
     )

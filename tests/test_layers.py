@@ -34,6 +34,7 @@ PASS_CONNECTIONS = {
     "rollout/looks.py", "rollout/recorded.py",
     "streams/relay.py", "rollout/acting.py", "rollout/consequences.py", "rollout/editing.py",
     "rollout/permits.py", "rollout/controller.py", "rollout/watching.py",
+    "rollout/enrolment.py",
     "rollout/closer.py",
 }  # fmt: skip
 

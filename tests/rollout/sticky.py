@@ -63,7 +63,7 @@ spec:
 FIGURES = {"latency": Figure(quantile=100.0), "errors": Figure(mean=0.02), "tip": Figure(mean=3.0)}
 SALTS = Salts(assignment="s", audit="a", rounding="r", self_check="c")
 OPENS = T0
-UNTIL = T0 + 70 * MINUTE
+UNTIL, AGAIN = T0 + 40 * MINUTE, T0 + 55 * MINUTE
 MOVES = T0 + 100 * MINUTE
 CLOSES = MOVES + MINUTE
 EPOCH = opened(
@@ -73,6 +73,7 @@ EPOCH = opened(
 )  # fmt: skip
 PLANS = (
     Enrolled(rollout="r1", epoch=5, until_ms=UNTIL),
+    Enrolled(rollout="r1", epoch=5, until_ms=UNTIL, again_ms=AGAIN),
     Closed(rollout="r1", epoch=5, closes_ms=CLOSES, moves_ms=MOVES),
 )
 ROUTES = [EpochPlan("spam", "default", 7, 5, "s")]
@@ -297,7 +298,7 @@ class Reference:
                 continue
             slot = [(a["at"], a["tags"]["tier"] == "a") for a, _ in timely]
             first, is_new = min(slot)
-            if first >= UNTIL:
+            if UNTIL <= first < AGAIN:
                 continue
             found.setdefault(self._epoch.enrolled, Counter())[arm] += 1
             slots = (-1, 0) if is_new else (-1,)
