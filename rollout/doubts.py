@@ -79,6 +79,22 @@ def of_metric(
         yield "outcomes go missing more often in one arm than in the other"
 
 
+def is_known(look: Look, epochs: Sequence[tuple[Opened, int, Counted]], k: int, slot: int) -> bool:
+    """Whether any outcome has come where others tell it: labels that never come make all equal."""
+    for epoch, no, metric in epochs:
+        if metric.label_source is None or metric.own is not None:
+            return True
+        cells = counted(epoch, metric, look.vector(epoch.what(no, slot)))
+        if metric.side is Side.ARMS:
+            mine = arms_of(cells, k)
+        else:
+            strata = len(metric.q)
+            mine = cells[k * strata : (k + 1) * strata]
+        if mine[:, 1:].any():
+            return True
+    return False
+
+
 def _maturity(look: Look, epochs: Sequence[tuple[Opened, int, Counted]], slot: int) -> Maturity:
     found = Maturity()
     for epoch, no, metric in epochs:

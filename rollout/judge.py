@@ -140,6 +140,10 @@ class _Bench:
         test, judgement = found
         if not part and self._crashes(seen, k, key_of(arm, name, part, FIRST_BAD)):
             judgement = replace(judgement, verdict=Verdict.HARM, standing=Standing.BEYOND)
+        is_open = judgement.verdict in (Verdict.SAFE, Verdict.UNDECIDED)
+        if is_open and not doubts.is_known(self._look, seen, k, slot):
+            reasons = ("no outcome of either version has come",)
+            judgement = replace(judgement, verdict=Verdict.NO_DATA, reasons=reasons)
         self._tell(arm, name, part, test, judgement)
         if not part:
             self._spent(seen[-1][2], arm, judgement)

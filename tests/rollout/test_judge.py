@@ -286,6 +286,21 @@ def test_no_data_is_never_safe(errors, gone):
     assert found.verdict in (Verdict.NO_DATA, Verdict.INVALID)
 
 
+@pytest.mark.parametrize("name", ["misses", "costs", "wrong", "tip"])
+def test_units_of_which_no_outcome_ever_comes_are_no_data_however_many(name):
+    """What is missing stands for the same in both arms: equal, as long as nobody asks why."""
+    no, metric = named(CANARY, name)
+    units = np.zeros((metric.groups(2), metric.columns), np.int64)
+    units[:, 0] = (25_000, 25_000, 30_000, 20_000)[: len(units)]
+
+    found = verdict(
+        judge(look(GOOD | {CANARY.what(no, EVERYWHERE): (*units.ravel().tolist(),)})), name
+    )
+
+    assert found.verdict is Verdict.NO_DATA
+    assert found.reasons == ("no outcome of either version has come",)
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.tuples(counts, counts), st.tuples(counts, counts))
 def test_swapping_the_arms_turns_evidence_for_into_evidence_against(champion, challenger):
