@@ -25,8 +25,13 @@ from benchmarks import ingest
 from benchmarks.figures import Figure, tell
 from benchmarks.traffic import MODEL, PARTITIONS, Traffic, declaration
 from penstock.migrations import upgrade
+from rollout.cells import Salts
+from rollout.closer import UnitCloser
 from rollout.collector import Rollouts
-from streams import answers, installation, plans, truths
+from rollout.epochs import Start, opened
+from rollout.opening import open_epoch
+from rollout.spec import read
+from streams import answers, counters, installation, plans, truths
 from streams.arrivals import gather
 from streams.codes import Codes
 from streams.db import bulk
@@ -48,7 +53,7 @@ ROUNDS = 3
 class Place:
     """A log, a store and a registered model, ready for a pass."""
 
-    def __init__(self, folder: Path, url: str, *, features: int) -> None:
+    def __init__(self, folder: Path, url: str, *, features: int, sticky: bool = False) -> None:
         upgrade(url)
         self.engine = connect(url)
         with writing(self.engine) as connection:
@@ -61,7 +66,11 @@ class Place:
         self.log.ensure("events", PARTITIONS)
         self.log.ensure("dead-letters", 1)
         start_ms = time.time_ns() // 1_000_000 - 30 * 3_600_000  # five million events ago
-        self.traffic = Traffic(features=features, start_ms=start_ms)
+        if sticky:
+            _begin_sticky(self.engine)
+        self.traffic = Traffic(
+            features=features, start_ms=start_ms, route_version=1 if sticky else None
+        )
 
     def fill(self, events: int) -> None:
         """The log holds this many more events, a hundred in an envelope."""
@@ -84,10 +93,45 @@ class Place:
         self.engine.dispose()
 
 
+_STICKY = b"""
+apiVersion: penstock/v1
+kind: ModelRollout
+metadata: {name: sticky}
+spec:
+  model: bench
+  route: default
+  champion: {version: "41"}
+  challengers: [{version: "42"}]
+  assignment: {unit: account}
+  slices: [eu, mobile]
+  metrics:
+    - {name: errors, from: prediction, stat: rate, margin: {absolute: 0.01}, exposure: 10m}
+    - {name: latency, from: prediction, stat: mean, cap: 100, margin: {absolute: 1}, exposure: 10m}
+    - {name: wrong, from: label, margin: {absolute: 0.01}, matures: 10m, missing: wrong,
+       observed: always}
+  guardrails: [errors]
+  stages: [{canary: {weights: [1], dwell: 1h, require: guardrails, deadline: 4d}}]
+"""
+
+
+def _begin_sticky(engine: Engine) -> None:
+    """All answers are evidence of one epoch, nearly all of them of units that it compares."""
+    salts = Salts(assignment="s", audit="a", rounding="r", self_check="c")
+    start = Start(rollout="sticky", epoch=1, opens_ms=0, salts=salts, shares=(0.01,))
+    body = opened(read(_STICKY)[0].spec, declaration(), start, {})
+    with writing(engine) as connection:
+        open_epoch(connection, body, now_ms=0)
+        plans.append(
+            connection, kind=plans.EPOCH, id="sticky", from_ms=0, now_ms=0, by="bench",
+            body=msgspec.json.encode(plans.EpochPlan(MODEL, "default", 1, 1, "s")),
+        )  # fmt: skip
+
+
 @contextmanager
-def placed(*, features: int, url: str | None = None) -> Iterator[Place]:
+def placed(*, features: int, url: str | None = None, sticky: bool = False) -> Iterator[Place]:
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(Path(folder), url or f"sqlite:///{folder}/results.db", features=features)
+        url = url or f"sqlite:///{folder}/results.db"
+        place = Place(Path(folder), url, features=features, sticky=sticky)
         yield place
         place.close()
 
@@ -174,6 +218,28 @@ def at_features(features: int, events: int) -> Figure:
     )  # fmt: skip
 
 
+def of_units(events: int) -> Iterator[Figure]:
+    """The pass at 25 features where every answer is evidence of a sticky unit, and its closer."""
+    rates, closings = [], []
+    for _ in range(ROUNDS):
+        with placed(features=25, sticky=True) as place:
+            place.fill(events)
+            rates.append(whole_pass(place))
+            closer = UnitCloser(place.engine, partitions=lambda: PARTITIONS, topic="events")
+            started = time.process_time()
+            while closer.step():
+                pass
+            spent = time.process_time() - started
+            with reading(place.engine) as connection:
+                cells = counters.totals(connection, "rollout/1/enrolled")["rollout/1/enrolled"]
+            closings.append(spent / int(cells.sum()) * 1e6)
+    yield Figure(
+        "pass.sqlite.25.sticky", statistics.median(rates), "events/cpu-s", "shown",
+        "every answer is a sticky unit's",
+    )  # fmt: skip
+    yield Figure("closer.unit.us", statistics.median(closings), "us", "shown", "three metrics")
+
+
 def on_postgres(events: int) -> Iterator[Figure]:
     """The pass's own CPU, the server's, and both on this machine by the clock."""
     server = postgres.start()
@@ -244,6 +310,8 @@ def figures(only: str | None, events: int) -> Iterator[Figure]:
         yield at_features(6, events)
     if wanted("pass.sqlite.25"):
         yield from of_limit(events)
+    if wanted("pass.sqlite.25.sticky"):
+        yield from of_units(events)
     if wanted("pass.sqlite.48"):
         yield at_features(48, events)
     if wanted("pass.postgres.25"):

@@ -43,11 +43,14 @@ class Traffic:
 
     Args:
         step_ms: event time between two requests.
+        route_version: of the answers; None: they carry none.
     """
 
     def __init__(
-        self, *, features: int, start_ms: int, seed: int = 1, step_ms: float = STEP_MS
-    ) -> None:
+        self, *, features: int, start_ms: int, seed: int = 1, step_ms: float = STEP_MS,
+        route_version: int | None = None,
+    ) -> None:  # fmt: skip
+        self._named = "" if route_version is None else f'"route_version":{route_version},'
         self._random = random.Random(seed)
         self._request = LABEL_AFTER
         self._start_ms = start_ms
@@ -95,7 +98,8 @@ class Traffic:
         line = (
             f'{{"type":"io.penstock.prediction.v1","model":"{MODEL}","prediction_id":"{pid}",'
             f'"time":{self._time_ms(request)},"version":"{version}","role":"{role}",'
-            f'"arm":"champion","unit_id":"u{request % 50_000}","output":{{"score":{score}}},'
+            f'"arm":"champion",{self._named}"unit_id":"u{request % 50_000}",'
+            f'"output":{{"score":{score}}},'
             f'"latency_ms":{2 + score * 9:.3f},"tags":{{"region":"{region}","device":"{device}"}},'
             f'"features":{{{self._features[request % 997]}}}}}'
         )
