@@ -11,15 +11,14 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from penstock.errors import ConditionError
-from rollout import controller, editing, kept, stages, store
+from penstock.rollout_details import scene
+from rollout import editing, kept, stages, store
 from rollout.acting import Ask, act
 from rollout.courses import Kind
 from rollout.decisions import Person
 from rollout.freezes import frozen_until
-from rollout.knowledge import facts
 from rollout.objections import Objection, objections
 from rollout.opening import freezing
-from rollout.scenes import Facts
 from rollout.stages import Signal
 from rollout.store import Standing
 from streams.db.clock import Clock
@@ -105,12 +104,7 @@ def opposed(
 ) -> tuple[str, tuple[Objection, ...]]:
     """(digest of the newest look, what it says against an advance); no look proves nothing."""
     look = kept.newest(connection, seen.name)
-    known = Facts()
-    if look is not None:
-        spec = seen.declared.spec
-        known = facts(look.record, seen.state, spec, fresh_ms=look.fresh_ms)
-    scene = controller.scene(seen, known, now_ms=now_ms)
-    return look.digest if look else "", objections(scene)
+    return look.digest if look else "", objections(scene(seen, look, now_ms=now_ms))
 
 
 def _promote(connection: Connection, seen: Standing, wish: Wish, *, clock: Clock) -> None:

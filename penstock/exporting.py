@@ -9,10 +9,10 @@ from msgspec import Raw, Struct
 from penstock.rollouts import Store
 from rollout import kept, store
 from rollout.decisions import canonical
+from rollout.exports import FORMAT, Head, Seen, Written
 from rollout.kept import Kept
 from rollout.seals import sealed
 from rollout.store import Standing
-from rollout.verifying import FORMAT, Head, Seen, Written
 from streams.db.engine import reading
 from streams.errors import UnavailableError
 

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
-from rollout import courses, decisions, seals, signals, spec, stages
+from rollout import courses, decisions, seals, signals, stages
 from rollout.courses import Course, Kind
 from rollout.decisions import Decision, Evidence, Person, Time
+from rollout.exports import Head, Seen, head_of, lines_of, specs_of
 from rollout.judge import Record, recompute
 from rollout.knowledge import facts
 from rollout.looks import digest
@@ -26,44 +27,8 @@ from rollout.states import State, folded
 from streams.errors import Error, InputError
 from streams.models import duration_ms
 
-FORMAT = 1
-"""Of the file; another one is refused."""
-
 ROUNDING = 1e-9
 """How far floats of a verdict may lie apart, relative: machines differ in the last bits."""
-
-
-class Head(Struct, frozen=True, kw_only=True):
-    """Which rollout the file is about. Times are domain time, ms."""
-
-    format: int
-    rollout: str
-    model: str
-    route: str
-    salt: str
-    created_ms: int
-    created_by: str
-
-
-class Written(Struct, frozen=True, kw_only=True):
-    """A spec as it was written."""
-
-    no: int
-    digest: str
-    spec: Raw
-    reason: str
-    created_ms: int
-    created_by: str
-
-
-class Seen(Struct, frozen=True, kw_only=True):
-    """What decision `seq` was made by, as `rollout.kept` has it."""
-
-    seq: int
-    at_ms: int
-    digest: str
-    fresh_ms: int | None
-    record: Raw
 
 
 class Verified(Struct, frozen=True, kw_only=True):
@@ -81,8 +46,8 @@ class Verified(Struct, frozen=True, kw_only=True):
 def verified(text: bytes) -> Verified:
     """What the file proves. Raises InputError that names the first place where it does not."""
     parts = seals.opened(text)
-    head = _head(parts)
-    specs = _specs(parts)
+    head = head_of(parts)
+    specs = specs_of(parts)
     chain = _chain(parts, head)
     looks = _looks(parts)
     state = _walked(chain, specs, looks, head)
@@ -93,45 +58,9 @@ def verified(text: bytes) -> Verified:
     )  # fmt: skip
 
 
-def _head(parts: list[Part]) -> Head:
-    if not parts or parts[0].kind != "rollout":
-        raise broken("rollout", "", "the file does not begin with one", 1)
-    try:
-        head = msgspec.json.decode(parts[0].body, type=Head)
-    except msgspec.DecodeError as error:
-        raise broken("rollout", "", str(error), 1) from error
-    if head.format != FORMAT:
-        raise InputError(
-            f"rollout, format: the file is of format {head.format}, this release reads {FORMAT}",
-            field="format",
-            fix="verify it with the release that wrote it",
-            line=1,
-        )
-    return head
-
-
-def _of(parts: list[Part], kind: str) -> Iterator[tuple[int, Part]]:
-    """(line, part) of a kind."""
-    return ((no, part) for no, part in enumerate(parts, start=1) if part.kind == kind)
-
-
-def _specs(parts: list[Part]) -> Mapping[str, Rollout]:
-    found = {}
-    for line, part in _of(parts, "revision"):
-        try:
-            written = msgspec.json.decode(part.body, type=Written)
-            declared = spec.decoded(bytes(written.spec))
-        except (msgspec.DecodeError, InputError) as error:
-            raise broken(part.name, "spec", str(error), line) from error
-        if spec.digest(declared) != written.digest:
-            raise broken(part.name, "digest", "it is not that of the spec", line)
-        found[written.digest] = declared
-    return found
-
-
 def _chain(parts: list[Part], head: Head) -> list[Decision]:
     lines, bodies = [], []
-    for line, part in _of(parts, "decision"):
+    for line, part in lines_of(parts, "decision"):
         lines.append(line)
         bodies.append(part.body)
     try:
@@ -148,7 +77,7 @@ def _chain(parts: list[Part], head: Head) -> list[Decision]:
 def _looks(parts: list[Part]) -> Mapping[int, tuple[Seen, Record]]:
     """Looks by decision, each recomputed from its cells and parameters."""
     found = {}
-    for line, part in _of(parts, "look"):
+    for line, part in lines_of(parts, "look"):
         try:
             seen = msgspec.json.decode(part.body, type=Seen)
             record = msgspec.json.decode(bytes(seen.record), type=Record)
