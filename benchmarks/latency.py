@@ -37,6 +37,7 @@ from tests.contracts import postgres
 WINDOW_S = 0.050  # the client's `Limits.flush_ms`
 MAX_LINES = 500  # `Limits.batch_events`
 REQUESTS_SHARE = 0.7  # of the events; each is a live answer, and some have shadows and labels
+MADE_S, LEAD_S = 60e-6, 2.0  # how long an event takes to make, at most; and a little more
 WARM_S = 3.0
 IDLE_S = 2.0  # with nothing to count: all of it is
 QUANTILES = (("p50", 0.5, "-"), ("p95", 0.95, "-"), ("p99", 0.99, "<= 80"), ("max", 1.0, "-"))
@@ -79,23 +80,35 @@ class Committed:
 
 
 def produce(servers: str, prefix: str, rate: int, seconds: float) -> None:
-    """Events are created at this rate, by schedule: whoever falls behind makes them late."""
+    """Events are handed on by schedule: whoever falls behind hands them on late.
+
+    They are made before, for times to come: what a service does to come to an answer is not ours
+    to measure.
+    """
     log = KafkaLog(Cluster(servers, prefix=prefix, worker="service"))
     log.append(EVENTS.name, [(0, pack([]))])  # connected, before the clock starts
+    begin = time.time() + LEAD_S + rate * seconds * MADE_S
+    prepared = list(_windows(begin, rate, seconds))
+    if time.time() > begin:
+        raise SystemExit("the machine is too slow to make the events before their time")
+    for window, envelopes in enumerate(prepared, 1):
+        time.sleep(max(0.0, begin + window * WINDOW_S - time.time()))
+        log.append(EVENTS.name, envelopes)
+    log.close()
+
+
+def _windows(begin: float, rate: int, seconds: float) -> Iterator[list[tuple[int, bytes]]]:
+    """The envelopes of each window of events at this rate."""
     step_ms = 1_000 / (rate * REQUESTS_SHARE)
-    begin = time.time()
     traffic = Traffic(
         features=6, start_ms=int(begin * 1000 - LABEL_AFTER * step_ms), step_ms=step_ms
     )
-    made, window = 0, 0
-    while made < rate * seconds:
-        window += 1
-        time.sleep(max(0.0, begin + window * WINDOW_S - time.time()))
-        due = int((time.time() - begin) * rate / 10) * 10
+    made = 0
+    for window in range(1, int(seconds / WINDOW_S) + 1):
+        due = int(window * WINDOW_S * rate / 10) * 10
         envelopes = traffic.envelopes(due - made, size=MAX_LINES)
-        log.append(EVENTS.name, [(partition, pack(lines)) for partition, lines in envelopes])
+        yield [(partition, pack(lines)) for partition, lines in envelopes]
         made = due
-    log.close()
 
 
 def latencies_ms(place: OnKafka, rate: int, seconds: float) -> npt.NDArray[np.float64]:

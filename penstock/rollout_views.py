@@ -84,16 +84,17 @@ def view(standing: Standing) -> View:
 
 def lines(standing: Standing) -> list[Line]:
     """Every decision, oldest first."""
-    return [
-        Line(
-            seq=each.seq, at_ms=each.at_ms, signal=each.signal, before=each.before.kind,
-            after=each.after.kind, who=_who(each), because=_because(each),
-            route_version=each.published.route_version if each.published else None,
-            revision=each.revision, hash=each.hash,
-            verdicts=list(getattr(each.cause, "verdicts", ())),
-        )
-        for each in standing.decisions
-    ]  # fmt: skip
+    return [line(each) for each in standing.decisions]
+
+
+def line(made: Decision) -> Line:
+    """One decision."""
+    return Line(
+        seq=made.seq, at_ms=made.at_ms, signal=made.signal, before=made.before.kind,
+        after=made.after.kind, who=_who(made), because=_because(made),
+        route_version=made.published.route_version if made.published else None,
+        revision=made.revision, hash=made.hash, verdicts=list(getattr(made.cause, "verdicts", ())),
+    )  # fmt: skip
 
 
 def ahead(standing: Standing) -> str:

@@ -64,7 +64,7 @@ def create(here: Store, text: bytes, *, name: str, who: Person, may: Permit = an
 
     Raises InputError for what lint calls an error.
     """
-    declared = _sound(here, text, name=name, may=may)
+    declared = sound(here.engine, text, name=name, may=may)
     with writing(here.engine) as connection:
         editing.create(connection, declared, who=who, now_ms=here.clock.domain_ms())
     return view(here.standing(declared.metadata.name))
@@ -85,7 +85,7 @@ def edit(
         of: the rollout that it must name; None: whichever it does.
         ready: raises an error where the rollout is not as the caller has seen it.
     """
-    declared = _sound(here, text, name=name)
+    declared = sound(here.engine, text, name=name)
     if of not in (None, declared.metadata.name):
         raise InputError(
             f"{name}: metadata.name is {declared.metadata.name!r}, and it is to be of {of!r}",
@@ -139,11 +139,14 @@ def _heard(connection: Connection, standing: Standing, *, now_ms: int) -> Heard 
     return readers.heard(connection, standing.model, standing.route, table.rank, now_ms=now_ms)
 
 
-def _sound(here: Store, text: bytes, *, name: str, may: Permit = any_model) -> Rollout:
-    """The spec, which lint finds no error in, against what is registered here."""
+def sound(engine: Engine, text: bytes, *, name: str, may: Permit = any_model) -> Rollout:
+    """The spec, which lint finds no error in, against what is registered here.
+
+    Raises InputError, naming the first of them.
+    """
     declared, _ = read(text, name=name)
     may(declared.spec.model)
-    with reading(here.engine) as connection:
+    with reading(engine) as connection:
         model, versions = registry.show(connection, declared.spec.model)
     report = lint(text, name=name, model=model, versions=versions)
     errors = [each for each in report.findings if each.level == "error"]

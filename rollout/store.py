@@ -88,12 +88,23 @@ class Summary(Struct, frozen=True, kw_only=True):
     changed_ms: int
 
 
-def create(connection: Connection, declared: Rollout, *, reason: str, now_ms: int, by: str) -> None:
-    """The rollout is a draft. Raises ConflictError where its name is taken."""
+def create(
+    connection: Connection,
+    declared: Rollout,
+    *,
+    reason: str,
+    now_ms: int,
+    by: str,
+    salt: str | None = None,
+) -> None:
+    """The rollout is a draft, and draws by `salt`: one of its own, unless it is to be told again.
+
+    Raises ConflictError where its name is taken.
+    """
     name = declared.metadata.name
     row = {
         "name": name, "model": declared.spec.model, "route": declared.spec.route,
-        "salt": secrets.token_hex(8), "created_ms": now_ms, "created_by": by,
+        "salt": salt or secrets.token_hex(8), "created_ms": now_ms, "created_by": by,
     }  # fmt: skip
     if not bulk.added(connection, rollout, row):
         raise ConflictError(

@@ -38,3 +38,18 @@ def restarted(speed: float, last_tick_ms: int | None) -> Clock:
     if speed == 1.0 and last_tick_ms is None:
         return Clock()
     return Clock(wall_ms, wall_ms if last_tick_ms is None else last_tick_ms, speed)
+
+
+class Stepped(Clock, frozen=True):
+    """Both clocks stand where `moment` was set: a replay moves them as it goes."""
+
+    moment: list[int] = msgspec.field(default_factory=lambda: [0])
+
+    def wall_ms(self) -> int:
+        return self.moment[0]
+
+    def domain_ms(self) -> int:
+        return self.moment[0]
+
+    def move(self, to_ms: int) -> None:
+        self.moment[0] = to_ms

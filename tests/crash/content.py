@@ -23,6 +23,8 @@ ROWS = {
     "label_blob": frozenset[str](), "join_row": frozenset[str](), "report": PLACE,
     "assigned": frozenset[str](), "version": frozenset(("created_ms",)),
     "orphan": ANY_PLACE | {"appended_ms", "seen_ms", "hops"},
+    "unit_partial": frozenset[str](), "unit_enrolled": frozenset[str](),
+    "unit_bad": frozenset[str](), "unit_cursor": frozenset[str](),
 }  # fmt: skip
 """Tables that are compared row by row, and their columns that are not."""
 
@@ -32,6 +34,7 @@ OTHERWISE = {"counter", "counter_total", "dead_letter", "code", "position", "out
 OF_THE_RUN = {
     "installation", "plan", "file", "api_key", "inbox", "lease", "process", "route_table",
     "version_report", "rollout", "rollout_live", "rollout_revision", "decision",
+    "rollout_look", "route_reader", "kept_answer",
 }  # fmt: skip
 """Tables that no event writes to."""
 

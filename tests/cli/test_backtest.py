@@ -1,0 +1,52 @@
+"""`penstock rollout backtest`: a spec on files, and on what this installation has recorded."""
+
+import msgspec
+import pytest
+
+from penstock.direct import Direct
+from penstock.installation import opened
+from penstock.settings import read_settings
+from penstock.trial import line
+from tests.penstock.test_backtest import MODEL, SPEC, traffic
+
+
+@pytest.fixture
+def known(installed, tmp_path):
+    """An installation that knows model and versions; the spec's path beside it."""
+    (tmp_path / "model.yaml").write_bytes(msgspec.yaml.encode(MODEL))
+    (tmp_path / "rollout.yaml").write_bytes(SPEC)
+    installed("model", "register", "-f", str(tmp_path / "model.yaml"))
+    for label in ("41", "42"):
+        installed("model", "add-version", "spam", label, "--digest", label[-1] * 64)
+    return installed
+
+
+def test_files_and_the_log_tell_the_same_story_and_nothing_is_changed(known, data_dir, tmp_path):
+    lines = [line(event) for event in traffic(wrong=0.4, days=0.5)]
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"\n".join([*lines, b'{"type": "rubbish"}']))
+    with opened(read_settings({"PENSTOCK_DATA_DIR": str(data_dir)})) as here:
+        for first in range(0, len(lines), 20):
+            Direct(here.log).take(lines[first : first + 20])
+    spec = str(tmp_path / "rollout.yaml")
+
+    filed = known("rollout", "backtest", spec, "--events", str(path), "-o", "json")
+    logged = known("rollout", "backtest", spec, "--days", "1", "-o", "json")
+    shown = known("rollout", "backtest", spec, "--days", "1")
+
+    assert filed.json["stage"] == "rolled-back"
+    assert "1 lines could not be read; the first: events.jsonl, line 3601: type" in filed.err
+    assert logged.json | {"bad": 1, "first_bad": ""} == filed.json | {"first_bad": ""}
+    assert "champion alone" in shown.out
+    assert known("rollout", "list", "-o", "json").json == []
+
+
+def test_what_is_not_there_is_said(known, tmp_path):
+    spec = str(tmp_path / "rollout.yaml")
+
+    nothing = known("rollout", "backtest", spec)
+    missing = known("rollout", "backtest", spec, "--events", str(tmp_path / "none.jsonl"))
+
+    assert (nothing.code, missing.code) == (1, 1)
+    assert "no event of model 'spam'" in nothing.err
+    assert "none.jsonl is no file" in missing.err
