@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from penstock_client import Client
+from penstock_client.reader import ReaderName
 from penstock_client.route_cache import Cached, RouteCache
 from penstock_client.table import Table, read
 
@@ -38,12 +39,14 @@ class Server:
         self.skew_s = skew_s
         self.changed = threading.Event()
         self.ended = threading.Event()
+        self.readers = []
 
     def publish(self, body: object) -> None:
         self.body = body
         self.changed.set()
 
     def __call__(self, handler) -> None:
+        self.readers.append(handler.headers["Penstock-Reader"])
         content = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
         etag = f'"{hash(content)}"'
         if handler.headers["If-None-Match"] == etag:
@@ -362,6 +365,37 @@ def test_a_forked_child_decides_as_its_parent_from_its_first_request(connect, se
 
     assert said == b"True"
     eventually(lambda: decided(client) == ("40", "champion", 4))
+
+
+def test_a_process_reads_under_the_name_of_the_one_before_it(connect, serve, eventually):
+    server = serve(table(0.0))
+    for _ in range(2):
+        client = connect()
+        decided(client)
+        eventually(lambda: client._routes.table is not None)  # noqa: B023
+        client.close()
+        client._routes._thread.join(10)
+
+    assert len(server.readers) >= 2
+    assert len(set(server.readers)) == 1
+
+
+def test_no_two_that_live_read_under_one_name(tmp_path):
+    names = [ReaderName(tmp_path / "state", "scope", "default") for _ in range(3)]
+    first, second, third = (name.claim() for name in names)
+    names[1].release()  # as the death of its process does
+
+    assert len({first, second, third}) == 3
+    assert ReaderName(tmp_path / "state", "scope", "default").claim() == second
+    assert names[0].claim() == first
+    assert ReaderName(tmp_path / "state", "scope", "other").claim() not in {first, second, third}
+
+
+def test_where_no_file_can_be_a_name_dies_with_its_process(tmp_path):
+    (tmp_path / "state").touch()
+    names = [ReaderName(tmp_path / "state", "scope", "default") for _ in range(2)]
+
+    assert names[0].claim() == names[0].claim() != names[1].claim()
 
 
 def test_events_that_go_to_kafka_are_routed_by_the_server_that_is_named(

@@ -18,6 +18,7 @@ from .ids import minute_of
 from .kafka_transport import SCHEME, KafkaTransport
 from .limits import Limits
 from .predicting import Predicting
+from .reader import ReaderName
 from .route_cache import RouteCache
 from .routes import Routes
 from .running import Running
@@ -358,6 +359,7 @@ class Client(Running):
         self._routes = Routes(
             self._routes_server,
             RouteCache(self._folder, self._scope, self._route),
+            ReaderName(self._folder, self._scope, self._route),
             model=self._model,
             route=self._route,
             limits=self._limits,

@@ -15,6 +15,7 @@ from .bell import Bell
 from .http_server import HttpServer, date_s, retry_after_s
 from .limits import Limits
 from .notices import Notices
+from .reader import ReaderName
 from .route_cache import Cached, RouteCache
 from .table import Arm, Table, read
 
@@ -47,6 +48,7 @@ class Routes:
         self,
         server: HttpServer | None,
         cache: RouteCache,
+        reader: ReaderName,
         *,
         model: str,
         route: str,
@@ -55,6 +57,7 @@ class Routes:
     ) -> None:
         self._server = server
         self._cache = cache
+        self._reader = reader
         self._model = model
         self._route = route
         self._limits = limits
@@ -67,7 +70,6 @@ class Routes:
         self._closed = False
         self._connection: HTTPConnection | None = None
         self._failures = 0
-        self._reader = ""
 
     def remember(self, parents: "Routes | None" = None) -> None:
         """What an earlier process kept decides until it expires; or what a forked one knows."""
@@ -115,7 +117,8 @@ class Routes:
                 sock.shutdown(2)
 
     def abandon(self) -> None:
-        """In a forked child: there is no thread here, and the socket is the parent's."""
+        """In a forked child: there is no thread here, and socket and name are the parent's."""
+        self._reader.release()
         if self._connection is not None and self._connection.sock is not None:
             with suppress(OSError):
                 os.close(self._connection.sock.detach())
@@ -138,7 +141,6 @@ class Routes:
             self._starting.release()
 
     def _run(self) -> None:
-        self._reader = os.urandom(8).hex()  # here: a forked process is another one
         while not self._closed:
             try:
                 pause_s = self._poll()
@@ -150,6 +152,7 @@ class Routes:
                 if not self._closed:
                     self._bell.wait(pause_s)
         self._hang_up()
+        self._reader.release()
 
     def _poll(self) -> float:
         """One answer of the server; returns how long to wait before the next is asked for."""
@@ -179,7 +182,7 @@ class Routes:
             f"{self._server.base}/v1/routes/{quote(self._model, safe='')}"
             f"?route={quote(self._route, safe='')}&wait={_WAIT_S:g}"
         )
-        known = {"Penstock-Reader": self._reader}
+        known = {"Penstock-Reader": self._reader.claim()}
         if self._held is not None:
             known["If-None-Match"] = self._held.etag
         self._connection.request("GET", path, headers=self._server.headers | known)
