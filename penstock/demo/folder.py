@@ -8,7 +8,7 @@ import msgspec
 from penstock.demo.models import Fault
 from penstock.settings import Settings, read_settings
 from streams.errors import ConfigError
-from streams.models import DAY_MS, duration_ms
+from streams.models import DAY_MS, MINUTE_MS, duration_ms
 
 LATENESS_MS = 600_000
 """Of domain time: a second of the wall's at the usual speed."""
@@ -41,10 +41,13 @@ class Story(msgspec.Struct, frozen=True):
         return 1.0 if self.cluster else self.speed
 
     def span(self, text: str) -> str:
-        """A duration of the sorting floor's as declarations and specs give it to Penstock."""
+        """A duration of the sorting floor's as declarations and specs give it to Penstock.
+
+        None is shorter than a pane, which is a minute long whatever the clock.
+        """
         if not self.cluster:
             return text
-        return f"{max(1, round(duration_ms(text) / self.speed / 1000))}s"
+        return f"{max(MINUTE_MS, self.span_ms(duration_ms(text))) // 1000}s"
 
     def span_ms(self, domain_ms: int) -> int:
         """The same of one in ms: where the clock cannot hurry, everything else does."""

@@ -6,14 +6,15 @@ from datetime import UTC, datetime
 from evidence.decision import Verdict
 from rollout.courses import Kind, Place
 from rollout.decisions import Decision, Evidence, Judged, Person
+from rollout.spec import Metric
 from rollout.stages import Signal
 from rollout.store import Standing
 from streams.models import HOUR_MS
 
 _SAID = {
     Signal.PLAN: "is planned", Signal.START: "begins", Signal.SIGN: "is signed",
-    Signal.HARM: "goes back", Signal.RESTORED: "is over: the champion has everything again",
-    Signal.FINISH: "is promoted",
+    Signal.ADVANCE: "advances", Signal.HARM: "goes back", Signal.FINISH: "is promoted",
+    Signal.RESTORED: "is over: the champion has everything again",
 }  # fmt: skip
 
 
@@ -31,17 +32,26 @@ def decided(standing: Standing, decision: Decision) -> Iterator[str]:
     yield f"{clock(decision.at_ms)}  {standing.name} {word}: {where}"
     yield f"           {_why(decision)}"
     if isinstance(decision.cause, Evidence):
+        metrics = standing.declared.spec.by_name
         for judged in decision.cause.verdicts:
             if judged.verdict is not Verdict.NO_DATA:
-                yield f"           {measured(judged)}"
+                yield f"           {measured(judged, metrics[judged.metric])}"
 
 
-def measured(judged: Judged) -> str:
-    """One verdict: the estimate, where it lies however often one looks, and the limit."""
-    ends = " to ".join(_per_1000(end) for end in (judged.lower, judged.upper))
+def measured(judged: Judged, metric: Metric) -> str:
+    """One verdict: the estimate, where it lies however often one looks, and the limit.
+
+    A difference from the champion's; under a ceiling a share, of a quantile the share beyond it.
+    """
+    sign = "+" if metric.ceiling is None else ""
+    beyond = f" beyond {metric.ceiling:g} ms" if metric.ceiling and metric.stat != "rate" else ""
+    share, lower, upper, limit = (
+        "?" if each is None else f"{1000 * each:{sign}.1f}"
+        for each in (judged.estimate, judged.lower, judged.upper, judged.limit)
+    )
     return (
-        f"{judged.metric:<13}{judged.verdict:<10} {_per_1000(judged.estimate):>6} in 1,000"
-        f" ({ends}; limit {_per_1000(judged.limit)}) of {judged.n:,}"
+        f"{judged.metric:<13}{judged.verdict:<10}{share:>7} in 1,000{beyond}"
+        f" ({lower} to {upper}; limit {limit}), n = {judged.n:,}"
     )
 
 
@@ -83,7 +93,3 @@ def _why(decision: Decision) -> str:
 def _place(standing: Standing, place: Place) -> str:
     weighted = place.kind in (Kind.CANARY, Kind.AB, Kind.PROBATION)
     return f"{place.kind} {standing.course[place.step].weight:g} %" if weighted else place.kind
-
-
-def _per_1000(share: float | None) -> str:
-    return "?" if share is None else f"{1000 * share:+.1f}"

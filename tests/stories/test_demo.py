@@ -246,7 +246,8 @@ def test_the_evidence_on_paper_is_that_of_planning():
 
 def test_where_the_clock_cannot_hurry_everything_else_does():
     assert (HERE.clock, THERE.clock) == (beginning.SPEED, 1.0)
-    assert (HERE.span("3h"), THERE.span("3h")) == ("3h", "18s")
+    assert (HERE.span("2d"), THERE.span("2d")) == ("2d", "288s")
+    assert (HERE.span("3h"), THERE.span("3h")) == ("3h", "60s")
     assert (HERE.span_ms(600_000), THERE.span_ms(600_000)) == (600_000, 1_000)
 
 
