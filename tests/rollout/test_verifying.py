@@ -15,7 +15,9 @@ from rollout.acting import Ask, decide
 from rollout.controller import tick
 from rollout.courses import Kind, Place
 from rollout.decisions import GENESIS, Decision, Evidence, Person, Time, canonical, sealed
+from rollout.judge import Record, judge
 from rollout.knowledge import facts
+from rollout.looks import digest
 from rollout.opening import freeze
 from rollout.seals import opened
 from rollout.seals import sealed as sealed_file
@@ -183,6 +185,16 @@ def test_who_makes_the_whole_chain_anew_is_held_against_the_looks_and_the_rules(
     for place, changes in cases.items():
         with pytest.raises(InputError, match=f"^{place}"):
             verified(rehashed(text, 6, **changes))
+
+
+def test_evidence_of_harm_is_never_forgotten(text):
+    def forget(body):
+        record = msgspec.convert(body["record"], Record)
+        look = msgspec.structs.replace(record.look, peaks={})
+        body |= {"record": msgspec.to_builtins(judge(look)), "digest": digest(look)}
+
+    with pytest.raises(InputError, match=r"^look 6, record.look.peaks"):
+        verified(resealed(text, "look", 6, forget))
 
 
 def test_a_time_is_held_against_the_spec(text):
