@@ -76,7 +76,7 @@ def _chain(parts: list[Part], head: Head) -> list[Decision]:
 
 def _looks(parts: list[Part]) -> Mapping[int, tuple[Seen, Record]]:
     """Looks by decision, each recomputed from its cells and parameters."""
-    found = {}
+    found: dict[int, tuple[Seen, Record]] = {}
     for line, part in lines_of(parts, "look"):
         try:
             seen = msgspec.json.decode(part.body, type=Seen)

@@ -3,7 +3,7 @@
 import msgspec
 
 from penstock.web.app import SECURITY_HEADERS, create_app
-from penstock.web.problems import KINDS
+from penstock.web.kinds import KINDS
 from streams import positions, registry
 from streams.db.engine import writing
 from streams.models import Declaration
