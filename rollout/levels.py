@@ -17,8 +17,6 @@ from streams.errors import InputError
 Floats = npt.NDArray[np.float64]
 Levels = tuple[float | None, float | None]
 
-UNKNOWN: Levels = (None, None)
-
 
 def form_of(record: Record, name: str) -> Form | None:
     """The form of evidence that a metric has in the newest epoch that counts it."""

@@ -30,6 +30,9 @@ from streams.models import duration_ms
 ROUNDING = 1e-9
 """How far floats of a verdict may lie apart, relative: machines differ in the last bits."""
 
+_UNREADABLE = (msgspec.MsgspecError, Error, ValueError, LookupError, ArithmeticError)
+"""What counts and parameters come to that no judge ever wrote."""
+
 
 class Verified(Struct, frozen=True, kw_only=True):
     """What holds of a file: how much of it there is, and where the chain ends."""
@@ -82,7 +85,7 @@ def _looks(parts: list[Part]) -> Mapping[int, tuple[Seen, Record]]:
             seen = msgspec.json.decode(part.body, type=Seen)
             record = msgspec.json.decode(bytes(seen.record), type=Record)
             again = recompute(record)
-        except (msgspec.DecodeError, Error) as error:
+        except _UNREADABLE as error:
             raise broken(part.name, "record", str(error), line) from error
         if digest(record.look) != seen.digest:
             raise broken(part.name, "digest", "it is not that of the cells and parameters", line)
