@@ -12,7 +12,7 @@ ARGS ?=
 # Tests run in two processes; a linear algebra that starts threads of its own only gets in their way.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: setup demo kafka cluster demo-seeds test test-cluster test-crash test-slow test-stats test-torch test-all fuzz check format bench soak lock clean
+.PHONY: setup demo kafka cluster demo-seeds test test-laws test-cluster test-crash test-slow test-stats test-torch test-all fuzz check format bench soak lock clean
 
 # The lock names what CI uses; without network to spare, uv needs two seconds where pip needs twenty.
 # Compiled at once: a worker that starts again must not spend a second on reading its libraries.
@@ -56,6 +56,12 @@ cluster: setup
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
+# The laws that `make test` holds against some examples, against all of them.
+test-laws: setup
+	@HYPOTHESIS_PROFILE=wide $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 600 \
+	  tests/streams/test_laws.py tests/streams/test_pipeline.py tests/streams/test_codec.py \
+	  tests/rollout/test_collector.py tests/rollout/test_units.py tests/rollout/test_lint_any.py $(ARGS)
+
 # Kills processes of a running installation at random instants, thirty times and more.
 test-crash: setup
 	@$(BIN)/python -m pytest -m crash --timeout 900 $(ARGS)
@@ -78,7 +84,7 @@ test-torch: setup
 test-stats: setup
 	@$(BIN)/python -m pytest -m stats -n 2 --timeout 3600 tests/stats $(ARGS)
 
-test-all: test test-stats test-crash test-slow test-cluster
+test-all: test test-laws test-stats test-crash test-slow test-cluster
 
 # The property tests with new examples, many of them.
 fuzz: setup

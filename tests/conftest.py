@@ -1,6 +1,7 @@
 """Databases for every test: each gets its own, empty, on SQLite and on PostgreSQL.
 
-Property tests draw the same examples in every run; `make fuzz` draws new ones.
+Property tests draw the same examples in every run, in `make test-laws` more of them; `make fuzz`
+draws new ones.
 """
 
 import os
@@ -23,6 +24,7 @@ from tests.contracts import postgres
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.register_profile("wide", derandomize=True, deadline=None, database=None)
 settings.register_profile("fuzz", deadline=None, max_examples=1_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 

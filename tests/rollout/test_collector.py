@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -13,18 +13,9 @@ from rollout.collector import Rollouts
 from rollout.opening import close_epoch, open_epoch
 from streams import counters, tables
 from streams.db.engine import reading, writing
+from tests.laws import laws
 from tests.rollout import counting as world
 from tests.streams import spine
-
-
-def laws(examples):
-    return settings(
-        max_examples=examples,
-        derandomize=True,
-        phases=(Phase.explicit, Phase.generate, Phase.shrink),
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
 
 
 class Rollout(spine.Databases):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout.lint import lint
+from tests.laws import examples
 from tests.rollout.examples import FRAUD, MODEL, as_json
 
 PLAIN = as_json(FRAUD)
@@ -54,7 +55,7 @@ def mistakes(draw):
     return plain
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(mistakes())
 def test_every_mistake_is_a_finding(plain):
     report = lint(json.dumps(plain).encode(), name="r.json", model=MODEL)

@@ -14,8 +14,8 @@ from streams import counters, plans
 from streams.db.engine import reading, writing
 from streams.installation import secret
 from streams.topics import EVENTS
+from tests.laws import laws
 from tests.rollout import sticky as world
-from tests.rollout.test_collector import laws
 from tests.streams import spine
 
 

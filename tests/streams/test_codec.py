@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from streams import cloudevents, codec, envelopes
 from streams.errors import InputError
 from streams.events import MAX_EVENT_BYTES, Prediction, Refused
+from tests.laws import examples
 from tests.streams import event_strategies as es
 
 PREDICTION = {
@@ -24,7 +25,10 @@ PREDICTION = {
 }
 lawful = settings(deadline=None, derandomize=True)
 fuzzed = settings(
-    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(300),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 
 

@@ -6,23 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.counters import Delta, Deltas
+from tests.laws import laws
 from tests.streams import histories as world
 from tests.streams import spine
 from tests.streams.oracle import Oracle
-
-
-def laws(examples):
-    return settings(
-        max_examples=examples,
-        derandomize=True,
-        phases=(Phase.explicit, Phase.generate, Phase.shrink),
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,10 @@ from streams.db.metadata import metadata
 from streams.envelopes import pack
 from streams.errors import ConfigError
 from streams.logs.embedded import EmbeddedLog
+from tests.laws import laws
 from tests.streams import histories as world
 from tests.streams import spine
-from tests.streams.test_laws import counted, cuts, databases, laws, log_of  # noqa: F401
+from tests.streams.test_laws import counted, cuts, databases, log_of  # noqa: F401
 
 POISON_US = 666_000
 
