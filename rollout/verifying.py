@@ -30,7 +30,7 @@ from streams.models import duration_ms
 ROUNDING = 1e-9
 """How far floats of a verdict may lie apart, relative: machines differ in the last bits."""
 
-_UNREADABLE = (msgspec.MsgspecError, Error, ValueError, LookupError, ArithmeticError)
+_UNREADABLE = (Error, ValueError, LookupError, ArithmeticError)
 """What counts and parameters come to that no judge ever wrote."""
 
 

@@ -44,7 +44,7 @@ def test_a_token_is_its_key_with_its_rights(engine):
     assert new.token.startswith(f"ps_{new.id}_")
     assert len(new.token.split("_", 2)[2]) == 43  # 256 bits
     assert who == Principal(
-        new.id, frozenset({"labels:write", "events:write"}), frozenset({"mailguard", "eta"})
+        new.id, frozenset({"labels:write", "events:write"}), frozenset({"mailguard", "eta"}), "shop"
     )
     assert (who.may("events:write"), who.may("rollouts:decide")) == (True, False)
     assert (who.sees("eta"), who.sees("other")) == (True, False)
