@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request, Response
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
@@ -97,9 +98,11 @@ class _Posted:
         standing = asking.known(connection, self._wish.rollout, self._who)
         if (found := self._before(connection)) is not None:
             return found
-        if not self._wish.goes_back:
+        wish = self._wish
+        if not wish.goes_back:
             asking.unmoved(connection, standing, self._tag)
-        after = carry_out(connection, self._wish, clock=self._here.clock)
+            wish = replace(wish, seen_seq=standing.state.seq)
+        after = carry_out(connection, wish, clock=self._here.clock)
         body = msgspec.json.encode(Decided(lines(after)[-1], view(after)))
         if self._key:
             repeats.keep(connection, asker=self._asker, key=self._key, body=body)

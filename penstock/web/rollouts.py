@@ -24,7 +24,7 @@ from streams.keys import KeyRing
 T = TypeVar("T")
 
 ALL = "/v1/rollouts"
-ONE = "/v1/rollouts/{name}"
+ONE = "/v1/rollouts/{name:path}"
 _SAID = {404: "No such rollout", 503: "Not now; Retry-After"}
 _METRIC = {"name": "metric", "in": "query", "required": True, "schema": {"type": "string"}}
 
@@ -82,18 +82,6 @@ def install(app: FastAPI, keys: KeyRing, here: Store) -> None:
         shown = [each for each in found if who.sees(each.model)]
         return answer(Rollouts(*pages.cut(shown, request, name=lambda each: each.rollout)))
 
-    @app.get(ONE, **_described("Where a rollout stands, and its newest look", "Detail"))
-    async def one(request: Request, name: str) -> Response:
-        def shown(connection: Connection, standing: Standing) -> tuple[Detail, str]:
-            found, look = rollouts.seen(connection, standing, clock=here.clock)
-            return found, etag(standing, look)
-
-        found, tag = await seen(request, name, shown)
-        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=headers)
-        return answer(found, headers=headers)
-
     @app.get(f"{ONE}/decisions", **_described("Decisions", "Decisions", pages.PARAMETERS))
     async def decisions(request: Request, name: str) -> Response:
         found = await seen(request, name, lambda _, standing: lines(standing))
@@ -115,6 +103,19 @@ def install(app: FastAPI, keys: KeyRing, here: Store) -> None:
             return [_look(each, of=wanted) for each in _looks(connection, standing)]
 
         return answer(Series(wanted, await seen(request, name, points)))
+
+    # Last: a name may have a slash.
+    @app.get(ONE, **_described("Where a rollout stands, and its newest look", "Detail"))
+    async def one(request: Request, name: str) -> Response:
+        def shown(connection: Connection, standing: Standing) -> tuple[Detail, str]:
+            found, look = rollouts.seen(connection, standing, clock=here.clock)
+            return found, etag(standing, look)
+
+        found, tag = await seen(request, name, shown)
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return answer(found, headers=headers)
 
 
 def schemas() -> dict[str, Any]:

@@ -66,12 +66,14 @@ def seqs(client):
 
 def test_a_spec_in_yaml_or_json_is_a_draft(client):
     plain = as_json(SPEC)
-    plain["metadata"]["name"] = "again"
+    plain["metadata"]["name"] = "again/too"
     again = client.request("POST", "/v1/rollouts", json=plain)
 
     assert (again.status_code, again.json()["stage"]) == (200, "draft")
+    assert client.get("/v1/rollouts/again/too").json()["rollout"] == "again/too"
+    assert client.get("/v1/rollouts/again%2Ftoo/decisions").json()["items"] == []
     names = [each["rollout"] for each in client.get("/v1/rollouts").json()["items"]]
-    assert sorted(names) == ["again", NAME]
+    assert sorted(names) == ["again/too", NAME]
     first = client.get("/v1/rollouts?limit=1").json()
     rest = client.get("/v1/rollouts", params={"cursor": first["next_cursor"]}).json()
     assert [each["rollout"] for page in (first, rest) for each in page["items"]] == names
