@@ -71,9 +71,7 @@ class Series(Struct, frozen=True):
 def install(app: FastAPI, keys: KeyRing, here: Store) -> None:
     """The paths answer, and are described."""
 
-    async def seen(request: Request, name: str, what: Callable[[Connection, Standing], T]) -> T:
-        who = pages.reader(await auth.principal(request, keys))
-        return await run_in_threadpool(look_up, here, name, who, what)
+    _install_looks(app, keys, here)
 
     @app.get(ALL, **_described("Rollouts", "Rollouts", pages.PARAMETERS, path=[]))
     async def every(request: Request) -> Response:
@@ -84,12 +82,27 @@ def install(app: FastAPI, keys: KeyRing, here: Store) -> None:
 
     @app.get(f"{ONE}/decisions", **_described("Decisions", "Decisions", pages.PARAMETERS))
     async def decisions(request: Request, name: str) -> Response:
-        found = await seen(request, name, lambda _, standing: lines(standing))
+        found = await _seen(here, keys, request, name, lambda _, standing: lines(standing))
         return answer(Decisions(*pages.cut(found, request, name=lambda each: str(each.seq))))
 
+    # Last: a name may have a slash.
+    @app.get(ONE, **_described("Where a rollout stands, and its newest look", "Detail"))
+    async def one(request: Request, name: str) -> Response:
+        def shown(connection: Connection, standing: Standing) -> tuple[Detail, str]:
+            found, look = rollouts.seen(connection, standing, clock=here.clock)
+            return found, etag(standing, look)
+
+        found, tag = await _seen(here, keys, request, name, shown)
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return answer(found, headers=headers)
+
+
+def _install_looks(app: FastAPI, keys: KeyRing, here: Store) -> None:
     @app.get(f"{ONE}/looks", **_described("What the judge saw", "Looks", pages.PARAMETERS))
     async def looks(request: Request, name: str) -> Response:
-        found = await seen(request, name, _looks)
+        found = await _seen(here, keys, request, name, _looks)
         shown = [_look(each) for each in reversed(found)]
         return answer(Looks(*pages.cut(shown, request, name=lambda each: str(each.seq))))
 
@@ -102,20 +115,7 @@ def install(app: FastAPI, keys: KeyRing, here: Store) -> None:
                 raise Problem("bad-parameter", f"{wanted[:80]!r} is no metric of {name!r}")
             return [_look(each, of=wanted) for each in _looks(connection, standing)]
 
-        return answer(Series(wanted, await seen(request, name, points)))
-
-    # Last: a name may have a slash.
-    @app.get(ONE, **_described("Where a rollout stands, and its newest look", "Detail"))
-    async def one(request: Request, name: str) -> Response:
-        def shown(connection: Connection, standing: Standing) -> tuple[Detail, str]:
-            found, look = rollouts.seen(connection, standing, clock=here.clock)
-            return found, etag(standing, look)
-
-        found, tag = await seen(request, name, shown)
-        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=headers)
-        return answer(found, headers=headers)
+        return answer(Series(wanted, await _seen(here, keys, request, name, points)))
 
 
 def schemas() -> dict[str, Any]:
@@ -124,6 +124,18 @@ def schemas() -> dict[str, Any]:
         [Rollouts, Detail, Decisions, Looks, Series], ref_template="#/components/schemas/{name}"
     )
     return components
+
+
+async def _seen(
+    here: Store,
+    keys: KeyRing,
+    request: Request,
+    name: str,
+    what: Callable[[Connection, Standing], T],
+) -> T:
+    """`what` of the rollout, for who may read it."""
+    who = pages.reader(await auth.principal(request, keys))
+    return await run_in_threadpool(look_up, here, name, who, what)
 
 
 def _looks(connection: Connection, standing: Standing) -> list[Kept]:
