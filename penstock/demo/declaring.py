@@ -33,7 +33,7 @@ _DECLARED = Declaration(
 def declaration(story: Story) -> Declaration:
     """The model; its labels are waited for as long as the story says."""
     return msgspec.structs.replace(
-        _DECLARED, horizons={"outcome": story.span("3h")}, pair_horizon=story.span("30m")
+        _DECLARED, horizons={"outcome": story.span("4h")}, pair_horizon=story.span("30m")
     )
 
 

@@ -25,10 +25,10 @@ TWICE, COMPLAINED, STRANGE, TIMED_OUT = 10, 20, 30, 50
 """Places in a block: its label is sent twice; its unit complains; a stranger's broken event
 comes with it; its image comes too late for any version to answer."""
 
-SOON_MS = (20 * MINUTE_MS, 120 * MINUTE_MS)
+SOON_MS = (30 * MINUTE_MS, 180 * MINUTE_MS)
 CORRECTION_MS = (10 * MINUTE_MS, 30 * MINUTE_MS)
-LATE_MS = (190 * MINUTE_MS, 220 * MINUTE_MS)
-"""Past the horizon of three hours, wherever in its pane the request was."""
+LATE_MS = (250 * MINUTE_MS, 280 * MINUTE_MS)
+"""Past the horizon of four hours, wherever in its pane the request was."""
 COMPLAINT_MS = 15 * MINUTE_MS
 
 What = Literal["label", "wrong label", "correction", "lost", "complaint", "stranger"]
