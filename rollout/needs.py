@@ -1,7 +1,7 @@
 """How much evidence a metric of a spec needs, before there is any: S11 under stated assumptions.
 
-Nothing here is measured. `penstock rollout plan` puts recorded traffic in the place of the
-assumptions; these numbers show what a margin costs while it is being written.
+What recorded traffic shows (`Seen`) stands in the place of assumptions; without it these numbers
+show what a margin costs while it is being written.
 """
 
 import math
@@ -26,15 +26,33 @@ SIGMA = 0.5  # of ln(latency): the 95th percentile is 2.3 times the median
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What recorded traffic shows of the champion; None: nothing.
+
+    Args:
+        rate: share of its units that err, of this metric.
+        disagree: share of the pairs in which the versions differ.
+    """
+
+    rate: float | None = None
+    disagree: float | None = None
+
+
+NOTHING = Seen()
+
+
+@dataclass(frozen=True)
 class Need:
     """Units (or pairs) until an equal version is called safe: in half the runs, in nine of ten.
 
-    `labels` are those that people give, at the median. `assuming` says what was not known.
+    `labels` are those that people give, at the median. `sd` is of one unit's part in the effect.
+    `assuming` says what was not known, or what was recorded.
     """
 
     units: int
     ninety: int
     labels: int
+    sd: float
     assuming: str
 
 
@@ -71,9 +89,9 @@ def guardrail_of(spec: Spec, metric: Metric, *, pi: float = 0.5) -> Guardrail:
     return statistic(form, frozen)
 
 
-def need(spec: Spec, metric: Metric, *, weight: float) -> Need | None:
+def need(spec: Spec, metric: Metric, *, weight: float, seen: Seen = NOTHING) -> Need | None:
     """What `metric` needs at `weight` per cent; None where only recorded traffic can tell."""
-    guess = _GUESSES.get(form_of(metric), _unknown)(spec, metric)
+    guess = _GUESSES.get(form_of(metric), _unknown)(spec, metric, seen)
     if guess is None or not guess.distance > 0:
         return None
     alphas = split_alpha(
@@ -86,7 +104,7 @@ def need(spec: Spec, metric: Metric, *, weight: float) -> Need | None:
     found = forecast(
         guess.distance, sd, units_per_day=1.0, alpha=alphas.safe, labels_per_unit=guess.labels
     )
-    return Need(found.median, found.ninety, found.labels, guess.assuming)
+    return Need(found.median, found.ninety, found.labels, sd, guess.assuming)
 
 
 def audit_probability(wanted: float) -> float:
@@ -94,17 +112,17 @@ def audit_probability(wanted: float) -> float:
     return min((step for step in LADDER if step >= min(wanted, 1.0) - 1e-12), default=1.0)
 
 
-def _difference(_: Spec, metric: Metric) -> _Guess | None:
+def _difference(_: Spec, metric: Metric, seen: Seen) -> _Guess | None:
     if stat_of(metric) != "rate":
         return None
     assert metric.margin is not None
-    margin = metric.margin
-    distance = margin.absolute if margin.absolute is not None else RATE * (margin.relative or 0.0)
+    margin, rate = metric.margin, seen.rate or RATE
+    distance = margin.absolute if margin.absolute is not None else rate * (margin.relative or 0.0)
     labels = 1.0 if metric.source == "audit" else 0.0
-    return _Guess(distance, _sd(RATE), f"the champion's rate is {RATE:.0%}", labels)
+    return _Guess(distance, _sd(rate), f"the champion's rate is {_share(rate, seen.rate)}", labels)
 
 
-def _quantile(_: Spec, metric: Metric) -> _Guess | None:
+def _quantile(_: Spec, metric: Metric, __: Seen) -> _Guess | None:
     stat = stat_of(metric)
     relative = None if metric.margin is None else metric.margin.relative
     if stat is None or stat not in QUANTILES or relative is None:
@@ -114,31 +132,38 @@ def _quantile(_: Spec, metric: Metric) -> _Guess | None:
     return _Guess(1 - q - beyond, _sd(1 - q), f"latencies are lognormal with sigma {SIGMA:g}")
 
 
-def _ceiling(_: Spec, metric: Metric) -> _Guess | None:
+def _ceiling(_: Spec, metric: Metric, seen: Seen) -> _Guess | None:
     limit = _ceiling_share(metric)
+    if metric.source == "pair" and seen.disagree is not None:
+        said = f"the true share is {_share(seen.disagree, seen.disagree)}"
+        return _Guess(limit - seen.disagree, _sd(max(seen.disagree, limit / 10)), said)
     return _Guess(limit / 2, _sd(limit / 2), f"the true share is {limit / 2:.3g}, half the ceiling")
 
 
-def _paired(spec: Spec, metric: Metric) -> _Guess | None:
+def _paired(spec: Spec, metric: Metric, seen: Seen) -> _Guess | None:
     assert metric.margin is not None
-    margin, disagree = metric.margin, _disagreement(spec)
+    margin, disagree, rate = metric.margin, seen.disagree or _disagreement(spec), seen.rate or RATE
     agreed, disagreed = _probabilities(spec, metric)
     variance, distance = disagree / disagreed, margin.absolute
     if distance is None:
         relative = margin.relative or 0.0
-        distance = RATE * relative
-        variance += relative**2 * RATE / agreed
+        distance = rate * relative
+        variance += relative**2 * rate / agreed
     audited = metric.source == "audit"
     labels = disagree * disagreed + (1 - disagree) * agreed
-    said = f"the versions disagree on {disagree:.0%}"
+    said = f"the versions disagree on {_share(disagree, seen.disagree)}"
     return _Guess(distance, math.sqrt(variance), said, labels if audited else 0.0)
 
 
-def _unknown(_: Spec, __: Metric) -> _Guess | None:
+def _unknown(_: Spec, __: Metric, ___: Seen) -> _Guess | None:
     return None
 
 
-_GUESSES: Mapping[Form, Callable[[Spec, Metric], _Guess | None]] = MappingProxyType(
+def _share(used: float, seen: float | None) -> str:
+    return f"{used:.0%}" if seen is None else f"{used:.2%}, as recorded"
+
+
+_GUESSES: Mapping[Form, Callable[[Spec, Metric, Seen], _Guess | None]] = MappingProxyType(
     {
         Form.DIFFERENCE: _difference,
         Form.EVENT_SHARE: _difference,

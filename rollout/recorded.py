@@ -12,13 +12,14 @@ from rollout.epochs import Figure
 from rollout.metrics import QUANTILES, loss_of, stat_of
 from rollout.spec import Metric, Spec
 from streams import codes, counters
-from streams.facts import LIVE
-from streams.models import DAY_MS
+from streams.facts import LIVE, SHADOW
+from streams.models import DAY_MS, HOUR_MS
 from streams.pipe import CELL, CELLS
 
 Ints = npt.NDArray[np.int64]
 
 SEEN_MS = 7 * DAY_MS
+LEAST_MS = HOUR_MS  # a shorter stretch says nothing of a day
 ENOUGH = 100  # answers, or labels, before a share of them is a figure
 _OF_ANSWERS = {"errors": "errors"}
 _OF_LABELS = {"wrong": "wrong", "misses": "misses", "false_alarms": "false_alarms"}
@@ -26,14 +27,37 @@ _OF_LABELS = {"wrong": "wrong", "misses": "misses", "false_alarms": "false_alarm
 
 def figures(connection: Connection, spec: Spec, *, now_ms: int) -> dict[str, Figure]:
     """By metric, as far as the champion's live answers of the last week show it."""
-    model_no = _number(connection, "model", 0, spec.model)
-    version_no = _number(connection, "version", model_no, spec.champion.version)
-    prefix = f"pipe/{model_no}/{version_no}/{LIVE}/"
-    found = counters.panes(connection, prefix, since_ms=now_ms - SEEN_MS)
+    found = _panes(connection, spec, spec.champion.version, LIVE, now_ms=now_ms)
     if not found:
         return {}
     cells: Ints = np.sum(list(found.values()), axis=0)
     return {metric.name: _figure(metric, cells) for metric in spec.metrics}
+
+
+def answers_a_day(connection: Connection, spec: Spec, *, now_ms: int) -> float | None:
+    """How many live answers the champion gave a day, of the last week; None: it gave none."""
+    found = _panes(connection, spec, spec.champion.version, LIVE, now_ms=now_ms)
+    answered = sum(int(cells[CELL["answered"]]) for cells in found.values())
+    if not answered:
+        return None
+    first_ms = min(pane_ms for _, pane_ms in found)
+    return answered * DAY_MS / max(now_ms - first_ms, LEAST_MS)
+
+
+def disagreement(connection: Connection, spec: Spec, *, now_ms: int) -> float | None:
+    """Share of the first challenger's shadow answers that were not the champion's."""
+    version = spec.challengers[0].version
+    found = _panes(connection, spec, version, SHADOW, now_ms=now_ms)
+    return _share(np.sum(list(found.values()), axis=0), "disagreed", ("paired",)) if found else None
+
+
+def _panes(
+    connection: Connection, spec: Spec, version: str, role: int, *, now_ms: int
+) -> dict[tuple[str, int], Ints]:
+    model_no = _number(connection, "model", 0, spec.model)
+    version_no = _number(connection, "version", model_no, version)
+    prefix = f"pipe/{model_no}/{version_no}/{role}/"
+    return counters.panes(connection, prefix, since_ms=now_ms - SEEN_MS)
 
 
 def _figure(metric: Metric, cells: Ints) -> Figure:

@@ -18,6 +18,7 @@ COMMANDS = {
     "lint": (f"{_HERE}_specs", "lint", "Say what a spec contradicts, and what it measures."),
     "create": (f"{_HERE}_specs", "create", "Make a draft of a spec; nothing runs before `start`."),
     "edit": (f"{_HERE}_specs", "edit", "Make a spec a revision of the rollout that it names."),
+    "plan": (f"{_HERE}_trying", "plan", "Say how long a spec will take here."),
     "backtest": (f"{_HERE}_trying", "backtest", "Try a spec on recorded traffic."),
     "list": (f"{_HERE}_looking", "list_rollouts", "List every rollout and where it stands."),
     "get": (f"{_HERE}_looking", "get", "Show where one stands, and its metrics; -w goes on."),

@@ -1,4 +1,4 @@
-"""`penstock rollout backtest`: what a spec would have done."""
+"""`penstock rollout plan|backtest`: what a spec will take, and what it would have done."""
 
 from pathlib import Path
 
@@ -7,6 +7,38 @@ import click
 from penstock.cli.base import Command, output
 
 _FILES = click.Path(path_type=Path)
+
+
+@click.command(cls=Command)
+@click.argument("file", type=_FILES)
+@click.option(
+    "--requests-a-day", type=click.FloatRange(min=1), help="Instead of those of the last week."
+)
+def plan(file: Path, requests_a_day: float | None) -> None:
+    """Say how long the spec in FILE will take on recorded traffic, for a version that is as good.
+
+    Each step takes as long as its slowest metric or floor. What is counted here stands in the place
+    of assumptions; `assuming` says which is which.
+    """
+    from penstock import planning
+    from penstock.cli.settings import settings
+
+    found = planning.plan(settings(), file, requests_a_day=requests_a_day)
+    output().parts(
+        found,
+        {
+            "steps": [
+                "step", "weight", "days", "ninety_days", "deadline_days", "fits", "waits_for"
+            ],
+            "proofs": [
+                "step", "metric", "units", "days", "ninety_days", "labels", "detectable",
+                "assuming",
+            ],
+        },
+    )  # fmt: skip
+    late = [step.step for step in found.steps if not step.fits]
+    if late:
+        output().say(f"one run in ten or more is over its deadline at: {', '.join(late)}")
 
 
 @click.command(cls=Command)

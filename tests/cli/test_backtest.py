@@ -1,10 +1,11 @@
-"""`penstock rollout backtest`: a spec on files, and on what this installation has recorded."""
+"""`penstock rollout plan` and `backtest`: a spec on what this installation has recorded."""
 
 import msgspec
 import pytest
 
 from penstock.direct import Direct
 from penstock.installation import opened
+from penstock.intake import pipeline
 from penstock.settings import read_settings
 from penstock.trial import line
 from tests.penstock.test_backtest import MODEL, SPEC, traffic
@@ -50,3 +51,28 @@ def test_what_is_not_there_is_said(known, tmp_path):
     assert (nothing.code, missing.code) == (1, 1)
     assert "no event of model 'spam'" in nothing.err
     assert "none.jsonl is no file" in missing.err
+
+
+def test_a_plan_stands_on_what_was_counted(known, data_dir, tmp_path):
+    spec = str(tmp_path / "rollout.yaml")
+    unknown = known("rollout", "plan", spec)
+    said = known("rollout", "plan", spec, "--requests-a-day", "2400", "-o", "json")
+
+    assert unknown.code == 3
+    assert "'41' gave no live answer in the last week" in unknown.err
+    assert [step["step"] for step in said.json["steps"]] == [
+        "canary[0]", "canary[1]", "approval", "probation"
+    ]  # fmt: skip
+    with opened(read_settings({"PENSTOCK_DATA_DIR": str(data_dir)})) as here:
+        now_ms = here.now_ms()
+        events = traffic(wrong=0.1, days=0.2, begin_ms=now_ms - 5 * 3_600_000)
+        Direct(here.log).take([line(event) for event in events])
+        worker = pipeline(here, owner="test")
+        worker.drain()
+        worker.close()
+
+    counted = known("rollout", "plan", spec, "-o", "json").json
+
+    assert counted["requests_a_day"] == pytest.approx(2_400, rel=0.2)
+    (wrong,) = [proof for proof in counted["proofs"] if proof["metric"] == "wrong"]
+    assert "as recorded" in wrong["assuming"]

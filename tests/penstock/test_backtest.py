@@ -44,7 +44,7 @@ spec:
 DECLARED = read(SPEC)[0]
 
 
-def traffic(*, wrong, days=1.0, a_day=2_400, is_paired=True, seed=7):
+def traffic(*, wrong, days=1.0, a_day=2_400, is_paired=True, seed=7, begin_ms=T0):
     """Live answers of 41, perhaps 42's in shadow, labels ten minutes later; `wrong` is 42's share.
 
     Without pairs each version answers every other request.
@@ -52,7 +52,7 @@ def traffic(*, wrong, days=1.0, a_day=2_400, is_paired=True, seed=7):
     draw = random.Random(seed)
     events = []
     for k in range(int(days * a_day)):
-        at_ms = T0 + k * DAY_MS // a_day
+        at_ms = begin_ms + k * DAY_MS // a_day
         pid = str(uuid.UUID(f"{at_ms:012x}7{draw.getrandbits(76):019x}"))
         truth = draw.choice(["ham", "spam"])
         shares = {"41": 0.1, "42": wrong}
