@@ -27,7 +27,7 @@ def fraud(installed, monkeypatch):
 
 @pytest.fixture
 def spec(tmp_path):
-    """Writes the example with these changes, of requests, and with metrics that need no history.
+    """Writes the example with these changes, and with metrics that need no history.
 
     It has no freeze, so that no test depends on the weekday.
     """
@@ -36,8 +36,8 @@ def spec(tmp_path):
         path = tmp_path / "rollout.yaml"
         path.write_bytes(
             edited(
-                ("attestation", "none"), ("freeze", GONE), ("assignment", GONE),
-                ("metrics.latency", GONE), ("guardrails", ["errors", "defects"]),
+                ("attestation", "none"), ("freeze", GONE), ("metrics.latency", GONE),
+                ("guardrails", ["errors", "defects"]),
                 ("stages.shadow.shadow.require", ["disagreement", "defects"]), *changes,
             )
         )  # fmt: skip
