@@ -21,15 +21,16 @@ from rollout.store import Standing
 WORDS = {Verdict.SAFE: "held", Verdict.HARM: "crossed"}
 UNKNOWN = "not yet known"
 _VERDICTS = frozenset(each.value for each in Verdict)
-_RATIOS = (Form.EVENT_SHARE, Form.RATIO)
+_UNITS = {Form.EVENT_SHARE: "ratio", Form.RATIO: "ratio", Form.CEILING: "level"}
 
 
 class MetricView(Struct, frozen=True, kw_only=True):
     """A metric of one challenger at the newest look, over all traffic or in a protected slice.
 
     `champion` and `challenger` are each arm's own mean. `change` is the challenger's effect and
-    lies within `lower` and `upper` at any look (95 %); it keeps to `limit`. All three are a
-    difference in units of the metric, or where `unit` is "ratio" a multiple of the champion's.
+    lies within `lower` and `upper` at any look (95 %); it keeps to `limit`. By `unit` they are a
+    "difference" in units of the metric, a "ratio" to the champion's, or under a ceiling the
+    challenger's own "level".
     """
 
     metric: str
@@ -108,11 +109,12 @@ def scene(standing: Standing, look: Kept | None, *, now_ms: int) -> Scene:
 def metric_view(record: Record, judged: Judged) -> MetricView:
     """One row of the table of metrics."""
     champion, challenger = levels(record, judged)
+    form = form_of(record, judged.metric)
     return MetricView(
         metric=judged.metric, arm=judged.arm, slice=judged.slice, champion=champion,
         challenger=challenger, change=judged.estimate, lower=judged.lower, upper=judged.upper,
         limit=judged.limit,
-        unit="ratio" if form_of(record, judged.metric) in _RATIOS else "difference",
+        unit=_UNITS.get(form, "difference") if form else "difference",
         n=judged.n, verdict=judged.verdict, state=word(judged.verdict), reasons=judged.reasons,
     )  # fmt: skip
 

@@ -93,19 +93,20 @@ def _looks(parts: list[Part]) -> Mapping[int, tuple[Seen, Record]]:
             msgspec.to_builtins(record), msgspec.to_builtins(again), "record"
         ):
             raise broken(part.name, place, f"{told} is written, {ours} comes of the cells", line)
-        if lost := _forgotten(list(found.values())[-1:], record):
+        before = [told for earlier, told in [*found.values()][-1:] if earlier.digest != seen.digest]
+        if lost := _forgotten(before, record):
             said = "an earlier look had stronger evidence of harm, which is never forgotten"
             raise broken(part.name, f"record.look.peaks {lost}", said, line)
         found[seen.seq] = seen, record
     return found
 
 
-def _forgotten(before: list[tuple[Seen, Record]], record: Record) -> str:
+def _forgotten(before: list[Record], record: Record) -> str:
     """The account whose strongest evidence of harm is less than it was; empty for none."""
     peaks = record.look.peaks
     accounts = (
         account
-        for _, earlier in before
+        for earlier in before
         for account, peak in earlier.peaks.items()
         if peaks.get(account, -math.inf) < peak - ROUNDING * max(1.0, abs(peak))
     )

@@ -58,6 +58,7 @@ def short(digest: str) -> str:
 
 
 def _table(metrics: list[MetricView]) -> Iterator[str]:
+    metrics = [each for each in metrics if not each.slice or each.n]
     if not metrics:
         return
     arms = {each.arm for each in metrics}
@@ -101,11 +102,22 @@ def _signed(value: float | None, each: MetricView) -> str:
     """A difference with its sign; of a ratio, how many per cent it lies beside the champion."""
     if value is None:
         return "-"
-    return f"{value:+.3g}" if each.unit == "difference" else f"{100 * (value - 1):+.3g} %"
+    match each.unit:
+        case "ratio":
+            return f"{_rounded(100 * (value - 1)):+.3g} %"
+        case "level":
+            return _figure(value)
+        case _:
+            return f"{_rounded(value):+.3g}"
 
 
 def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+    return "-" if value is None else f"{_rounded(value):.3g}"
+
+
+def _rounded(value: float) -> float:
+    """Without the last bits of arithmetic, and never minus zero."""
+    return round(value, 9) + 0.0
 
 
 def _why(seen: Detail, *, now_ms: int) -> Iterator[str]:
