@@ -139,8 +139,7 @@ class UnitCloser:
         found = list(due(course, cursors, min(reached, watermark_ms), watermark_ms))
         for each in found:
             more |= self._count(course, each)
-        self._forget(course, found, reached, watermark_ms)
-        return more
+        return self._forget(course, found, reached, watermark_ms) or more
 
     def _enrol(self, course: Course, cursors: dict[str, int], watermark_ms: int) -> bool:
         """Who was first seen behind all watermarks is enrolled, in the arm that answered."""
@@ -205,22 +204,28 @@ class UnitCloser:
 
     def _forget(
         self, course: Course, found: Sequence[Due], reached_ms: int, watermark_ms: int
-    ) -> None:
-        """Events that no unit needs any more are gone, and all of them when the epoch is over."""
+    ) -> bool:
+        """Events that no unit needs any more are gone, and all units when the epoch is over.
+
+        Some at a time; returns whether there may be more.
+        """
         opened = course.opened
         settles = max((own.settles_ms for own in opened.owned.values()), default=SETTLES_MS)
         over_ms = course.closes_ms + opened.grain_ms + max(settles, SETTLES_MS)
         is_over = watermark_ms > over_ms and all(each.from_ms >= each.last_ms for each in found)
         needed_ms = min([reached_ms, *(each.needs_ms for each in found)])
         if not is_over and needed_ms <= course.forgotten_ms:
-            return
+            return False
         with writing(self._engine) as connection:
             if is_over:
-                units.forget_all(connection, opened.epoch)
-                units.advance(connection, opened.epoch, DONE, None, watermark_ms)
-            else:
-                units.forget(connection, opened.epoch, needed_ms)
-        course.forgotten_ms = needed_ms
+                more = units.forget_units(connection, opened.epoch)
+                if not more:
+                    units.advance(connection, opened.epoch, DONE, None, watermark_ms)
+                return more
+            to_ms = units.up_to(connection, opened.epoch, 0, needed_ms, of="partial")
+            units.forget(connection, opened.epoch, to_ms)
+        course.forgotten_ms = to_ms
+        return to_ms < needed_ms
 
 
 def due(

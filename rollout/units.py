@@ -16,7 +16,7 @@ from streams.errors import ConflictError
 
 Ints = npt.NDArray[np.int64]
 
-AT_ONCE = 5_000  # rows of one transaction, as long as buckets are no larger
+AT_ONCE = 2_000  # rows of one transaction, as long as buckets are no larger
 
 _part, _unit, _bad, _cursor = unit_partial.c, unit_enrolled.c, unit_bad.c, unit_cursor.c
 
@@ -180,7 +180,12 @@ def forget(connection: Connection, epoch: int, before_ms: int) -> None:
     )
 
 
-def forget_all(connection: Connection, epoch: int) -> None:
-    """The epoch is over: what is counted stays, its units are gone."""
+def forget_units(connection: Connection, epoch: int) -> bool:
+    """Some units of an epoch that is over are gone; whether there were any."""
     for table in (unit_partial, unit_enrolled, unit_bad):
-        connection.execute(delete(table).where(table.c.epoch == epoch))
+        mine = table.c.epoch == epoch
+        some = select(table.c.unit8).where(mine).limit(AT_ONCE)
+        done = connection.execute(delete(table).where(mine, table.c.unit8.in_(some)))
+        if done.rowcount:
+            return True
+    return False
