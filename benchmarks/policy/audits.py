@@ -63,12 +63,12 @@ def labels(policy: str, template: Path, rng: Rng) -> int | None:
 
 
 def share(template: Path, seed: np.random.SeedSequence) -> float:
-    """Labels of the disagreements, as a share of the uniform audits'; nobody decided: NaN."""
+    """Labels of the disagreements, as a share of the uniform audits'; infinite without an end."""
     uniform, ours = (
         labels(policy, template, np.random.default_rng(each))
         for policy, each in zip(("uniform", "disagreements"), seed.spawn(2), strict=True)
     )
-    return ours / uniform if ours and uniform else np.nan
+    return ours / uniform if ours and uniform else np.inf
 
 
 def _batch(epoch: Opened, table: RouteTable | None, start_ms: int, rng: Rng) -> Iterator[Sent]:

@@ -31,10 +31,9 @@ def harmful(runs: list[Run]) -> Iterator[Figure]:
     for rule in RULES:
         ended = [run.others[rule] for run in runs]
         after = [each.after if each.said is Said.BACK else np.inf for each in ended]
-        share = sum(each.said is Said.BACK for each in ended) / len(ended)
         yield Figure(
             f"policy.hours_to_rollback.{_slug(rule)}", statistics.median(after), "h", "-",
-            f"{share:.0%} rolled back, {_shares(ended)}",
+            _shares(ended),
         )  # fmt: skip
 
 
@@ -61,9 +60,8 @@ def equal(found: list[dict[str, Ended]]) -> Iterator[Figure]:
 
 
 def labels(found: list[float]) -> Iterator[Figure]:
-    known = [each for each in found if not np.isnan(each)]
-    against = f"every pair audited, median of {len(known)} of {len(found)} runs that decided"
-    yield Figure("labels.of_uniform", statistics.median(known), "share", "<= 0.1", against)
+    against = f"every pair audited, median of {len(found)} runs, at most {max(found):.2g}"
+    yield Figure("labels.of_uniform", statistics.median(found), "share", "<= 0.1", against)
 
 
 def _others(name: str, runs: list[Run], ending: Said) -> Iterator[Figure]:
