@@ -7,7 +7,7 @@ from penstock.demo.models import Fault
 from streams.errors import ConfigError, UnavailableError
 
 SEED = 7
-SPEED = 600.0
+SPEED, CLUSTER_SPEED = 600.0, 60.0
 RATE_PER_S = 150
 PORT = 8090
 _WHERE = {False: "on the embedded log", True: "on a cluster"}
@@ -36,7 +36,7 @@ def story(
         seed=SEED if seed is None else seed,
         fault=fault or "labels",
         rate_per_s=RATE_PER_S,
-        speed=speed or SPEED,
+        speed=speed or (CLUSTER_SPEED if cluster else SPEED),
         port=_port(port, PORT if kept is None else kept.port),
         cluster=cluster,
     )

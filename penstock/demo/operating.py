@@ -83,11 +83,11 @@ def rollout_of(version: str) -> str:
 
 
 def told(standings: Sequence[Standing], story: Story) -> bool:
-    """Whether nobody begins anything more: one was promoted, or all were tried."""
+    """Whether nobody does anything more: one was promoted, all were tried, or one is in doubt."""
     if not standings:
         return False
-    ended = standings[-1].state.place.kind
-    return ended is Kind.DONE or (ended in FINAL and len(standings) == len(story.challengers))
+    kind, is_last = standings[-1].state.place.kind, len(standings) == len(story.challengers)
+    return kind in (Kind.DONE, Kind.PAUSED) or (kind in FINAL and is_last)
 
 
 def astray(standings: Sequence[Standing], story: Story) -> list[str]:

@@ -61,13 +61,16 @@ def _told(
     """
     where = f"{folder.cluster}, on Kafka and PostgreSQL" if story.cluster else folder.penstock
     screen.say(f"Penstock starts at {story.url}, data in {where}")
-    if served := len(Reader(folder.journal).read().served):
+    served = len(Reader(folder.journal).read().served)
+    if folder.closing.exists():
+        screen.say(f"the folder holds a story that ended after {served:,} requests")
+    elif served:
         screen.say(f"the folder holds a story; it goes on after request {served:,}")
     screen.say("three versions of a digit reader are trained and exported to ONNX")
     notes = Notes(folder)
     with running.penstock(folder, story, notes, patient, screen.say) as here:
         screen.say(
-            f"the service answers {story.rate_per_s} requests a second by v1;"
+            f"the service answers {story.rate_per_s} requests a second;"
             f" on the sorting floor {_hurry(story)} {story.speed:g} times as fast"
         )
         with running.service(folder, notes):

@@ -28,7 +28,7 @@ FIGURE = re.compile(
     r"^\d\d:\d\d:\d\d   {0,3}(?P<name>\S.*?) +(?P<ours>[\d,]+) +(?P<theirs>[\d,]+)$"
 )
 HERE = Story(7, "labels", beginning.RATE_PER_S, beginning.SPEED, 8090)
-THERE = Story(7, "labels", beginning.RATE_PER_S, beginning.SPEED, 8090, cluster=True)
+THERE = Story(7, "labels", beginning.RATE_PER_S, beginning.CLUSTER_SPEED, 8090, cluster=True)
 
 
 def needs_extra():
@@ -247,9 +247,9 @@ def test_the_evidence_on_paper_is_that_of_planning():
 
 def test_where_the_clock_cannot_hurry_everything_else_does():
     assert (HERE.clock, THERE.clock) == (beginning.SPEED, 1.0)
-    assert (HERE.span("2d"), THERE.span("2d")) == ("2d", "288s")
-    assert (HERE.span("4h"), THERE.span("4h")) == ("4h", "60s")
-    assert (HERE.span_ms(600_000), THERE.span_ms(600_000)) == (600_000, 1_000)
+    assert (HERE.span("4h"), THERE.span("4h")) == ("4h", "240s")
+    assert (HERE.span("30m"), THERE.span("30m")) == ("30m", "60s")
+    assert (HERE.span_ms(600_000), THERE.span_ms(600_000)) == (600_000, 10_000)
 
 
 def test_a_journal_that_a_kill_cut_short_goes_on_at_its_last_whole_line(tmp_path):
