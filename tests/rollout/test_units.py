@@ -219,3 +219,92 @@ def test_whom_a_challenger_had_before_is_not_compared(databases):
 
     assert len(had) == 2
     assert counted(databases, history) == {}
+
+
+CHAMPIONS = [account for account in world.ACCOUNTS if world.lane(account) == (0, False)]
+
+
+def live(request, after_ms, *, account=CHAMPIONS[0], sent_ms=0, **others):
+    """An answer of the champion to one of its accounts, that comes `sent_ms` late."""
+    at_ms = world.T0 + after_ms
+    names = {"prediction_id": request, "unit_id": account, "version": "41", "arm": "champion"}
+    times = {"time": at_ms, "appended": at_ms + sent_ms}
+    return world.LIVE | names | times | others
+
+
+def label(request, after_ms):
+    at_ms = world.T0 + after_ms
+    return {
+        "type": "io.penstock.label.v1", "model": "spam", "prediction_id": request,
+        "label_id": f"l-{after_ms}", "label": "spam", "time": at_ms, "appended": at_ms,
+    }  # fmt: skip
+
+
+def cells_of(found, name, period=1):
+    """The metric's cells over all traffic, by group and column."""
+    no, metric = next(
+        (no, metric) for no, metric in enumerate(world.EPOCH.metrics) if metric.name == name
+    )
+    cells = found.get(world.EPOCH.what(no, -1, period), [0] * metric.groups(2) * metric.columns)
+    return world.np.array(cells).reshape(-1, metric.columns)
+
+
+@pytest.mark.parametrize(("quiet_ms", "known"), [(25 * world.MINUTE, 1), (26 * world.MINUTE, 0)])
+def test_a_label_counts_until_the_watermark_passes_the_bucket_and_the_age(
+    databases, quiet_ms, known
+):
+    begins = -world.T0 % world.MINUTE  # a bucket's
+    other = next(f"o{k}" for k in range(99) if same_home(f"o{k}", "p0"))
+    reached = live(other, begins + quiet_ms - 2 * world.MINUTE, account="elsewhere")
+
+    found = counted(databases, [live("p0", begins), reached, label("p0", begins + 1_000)])
+
+    assert cells_of(found, "misses")[:, 0].sum() == 1
+    assert cells_of(found, "misses")[:, 1:].sum() == known
+
+
+def same_home(one, other):
+    return world.home_of({"prediction_id": one}) == world.home_of({"prediction_id": other})
+
+
+def test_an_exposure_that_ends_after_units_began_to_move_is_no_value(databases):
+    ends = world.MOVES - world.T0 - 10 * world.MINUTE  # errors follow a unit for ten minutes
+    whole, cut = live("p0", ends), live("p1", ends + world.MINUTE, account=CHAMPIONS[1])
+
+    found = counted(databases, [whole, cut])
+
+    assert sum(found[world.EPOCH.enrolled]) == 2
+    assert cells_of(found, "errors")[:, 0].sum() == 1
+
+
+def test_a_label_of_a_request_that_another_arm_answered_tells_nothing_of_the_unit(databases):
+    stray = live("p1", 1_000, version="42", arm="42")
+
+    found = counted(databases, [live("p0", 0), stray, label("p1", 2_000)])
+
+    assert cells_of(found, "misses")[:, 0].sum() == 1
+    assert cells_of(found, "misses")[:, 1:].sum() == 0
+
+
+def test_a_unit_is_worth_its_own_mean_and_the_sum_of_its_feedback(databases):
+    asked = [
+        live("p0", 0, latency_ms=100),
+        live("p1", 1_000, latency_ms=300),
+        live("p2", 11 * world.MINUTE, latency_ms=900),
+    ]
+    paid = [
+        {
+            "type": "io.penstock.feedback.v1", "model": "spam", "name": "tip", "value": value,
+            "feedback_id": f"f{value}", "unit_id": CHAMPIONS[0], "route": "default",
+            "time": world.T0 + 5_000, "appended": world.T0 + 5_000,
+        }
+        for value in (2, 5)
+    ]  # fmt: skip
+
+    found = counted(databases, asked + paid)
+
+    for name, worth, period in (("slow", 200, 1), ("slow", 900, 2), ("tip", 7, 1)):
+        (column,) = cells_of(found, name, period)[:, 1:].sum(axis=0).nonzero()[0]
+        metric = next(m for m in world.EPOCH.metrics if m.name == name)
+        near = metric.buckets.levels().values
+        assert abs(int(column) - int(world.np.searchsorted(near, worth))) <= 1
