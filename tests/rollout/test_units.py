@@ -280,7 +280,7 @@ def test_an_exposure_that_ends_after_units_began_to_move_is_no_value(databases):
 def test_a_label_of_a_request_that_another_arm_answered_tells_nothing_of_the_unit(databases):
     stray = live("p1", 1_000, version="42", arm="42")
 
-    found = counted(databases, [live("p0", 0), stray, label("p1", 2_000)])
+    found = counted(databases, [live("p0", 0), stray, label("p1", 2_000)], cuts=[1, 1, 1])
 
     assert cells_of(found, "misses")[:, 0].sum() == 1
     assert cells_of(found, "misses")[:, 1:].sum() == 0
