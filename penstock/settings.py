@@ -18,7 +18,7 @@ from streams.errors import ConfigError
 PREFIX = "PENSTOCK_"
 MIB = 1024 * 1024
 DAY_MS = 86_400_000
-SECRET_FIELDS = ("database_url", "kafka_password")
+SECRET_FIELDS = ("database_url", "kafka_password", "mlflow_token")
 """May come from a file, and are never printed."""
 
 ENGINES = ("kafka-python", "faust")
@@ -101,6 +101,10 @@ class Settings:
     # Events per second that one API key may send; 0 means no limit.
     key_rate_per_s: float = 0.0
 
+    # An MLflow server whose registry versions come from, and a token for it.
+    mlflow_url: str = ""
+    mlflow_token: str = ""
+
     # Milliseconds of the domain clock per millisecond of the wall's; other than 1 in the demo.
     speed: float = 1.0
 
@@ -121,7 +125,10 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """What must never be printed, wherever it turns up."""
         password = urlsplit(self.database_url).password
-        given = (self.database_url, password, password and unquote(password), self.kafka_password)
+        given = (
+            self.database_url, password, password and unquote(password), self.kafka_password,
+            self.mlflow_token,
+        )  # fmt: skip
         return tuple(sorted(filter(None, given), key=len, reverse=True))
 
     @property

@@ -181,12 +181,9 @@ def take_route(connection: Connection, taker: Standing) -> None:
     row = {"model": taker.model, "route": taker.route, "rollout": taker.name}
     if bulk.added(connection, rollout_live, row):
         return
-    at = rollout_live.c
-    holder = connection.execute(
-        select(at.rollout).where(at.model == taker.model, at.route == taker.route)
-    ).scalar()
+    other = holder(connection, taker.model, taker.route)
     raise ConflictError(
-        f"route {taker.route!r} of {taker.model!r} has a live rollout: {holder or 'another one'}",
+        f"route {taker.route!r} of {taker.model!r} has a live rollout: {other or 'another one'}",
         why="two at once would take each other's units",
         fix="wait until it has ended, or roll it back: penstock rollout list",
     )
@@ -195,6 +192,15 @@ def take_route(connection: Connection, taker: Standing) -> None:
 def leave_route(connection: Connection, taker: Standing) -> None:
     """The route is free."""
     connection.execute(delete(rollout_live).where(rollout_live.c.rollout == taker.name))
+
+
+def holder(connection: Connection, model: str, route: str) -> str | None:
+    """The rollout that has a route; None: it is free."""
+    at = rollout_live.c
+    found: str | None = connection.execute(
+        select(at.rollout).where(at.model == model, at.route == route)
+    ).scalar()
+    return found
 
 
 def live(connection: Connection) -> list[str]:

@@ -132,5 +132,30 @@ def parity(name: str, label: str, rows: int, seed: int) -> int:
     return 0 if report.passed else 1
 
 
+@model.command(cls=Command)
+@click.argument("name")
+@click.option("--from", "url", default="", help="The MLflow server; else PENSTOCK_MLFLOW_URL.")
+@click.option("--as", "name_there", default="", help="What the model is called there.")
+@click.option("--alias", default="champion", show_default=True, help="Set to who has the route.")
+@click.option("--route", default="default", show_default=True, help="The decision point.")
+def sync(name: str, url: str, name_there: str, alias: str, route: str) -> int:
+    """Register the versions of an MLflow model, and set its alias to the champion."""
+    from penstock import syncing
+    from penstock.cli.settings import installation
+    from penstock.mlflow import Mlflow, require_address
+
+    with installation() as here:
+        own = here.settings
+        address = require_address(url or own.mlflow_url)
+        with Mlflow(address, token=own.mlflow_token) as mlflow:
+            found = syncing.sync(
+                here, mlflow, name, name=name_there or name, alias=alias, route=route, by=_by()
+            )
+    output().rows(found.versions, ["version", "state", "attestation", "digest"])
+    if found.champion is not None:
+        output().say(f"the alias {found.alias} stands for version {found.champion}")
+    return 1 if any(each.state.startswith("conflict") for each in found.versions) else 0
+
+
 def _by() -> str:
     return f"cli:{getpass.getuser()}"
