@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.lanes import MILLION, Stretch, equal_share, stretches
+from evidence.ramps import enrolment
+from rollout.lanes import MILLION, Stretch, equal_share, fresh, held, stretches
 from streams.errors import InputError
 from streams.hashing import assignment_point
 
@@ -121,3 +122,38 @@ def test_units_are_balanced_over_the_arms():
 def test_shares_that_cannot_be_are_refused_by_name(shares, said):
     with pytest.raises(InputError, match=said):
         stretches(shares)
+
+
+@given(NUMBER.flatmap(lambda n: st.tuples(disjoint(n), disjoint(n))), st.booleans())
+def test_who_is_new_is_what_the_statistics_say_of_a_ramp(pair, grows):
+    large, other = pair
+    small = [min(shares) for shares in zip(large, other, strict=True)]
+    before, now = (small, large) if grows else (large, small)
+
+    left, *newly = fresh(held(before), now)
+
+    for k, share in enumerate(newly):
+        said = enrolment([before], now, k)
+        assert share == pytest.approx(said.challenger, abs=1e-5)
+        assert left == pytest.approx(said.champion, abs=1e-5)
+
+
+@given(NUMBER.flatmap(lambda n: st.tuples(st.lists(SHARE, min_size=n, max_size=n), disjoint(n))),
+       st.lists(st.integers(0, 10**6), min_size=1, max_size=20))  # fmt: skip
+def test_nobody_is_new_twice_and_everybody_is_new_or_was_taken(shares, units):
+    given_, now = shares
+    taken, owned = held(given_), stretches(now)
+    left, *newly = fresh(taken, now)
+
+    assert min(left, *newly) >= 0
+    for unit in units:
+        point = assignment_point("r-1", f"unit-{unit}")
+        was = any(
+            stretches([0.0] * k + [share] + [0.0] * (len(now) - k - 1))[k].holds(point)
+            for k, share in enumerate(given_)
+        )
+        assert was == any(stretch.holds(point) for stretch in taken)
+        k = owner(owned, point)
+        assert was or (left if k is None else newly[k]) > 0
+    whole = sum(stretch.hi - stretch.lo for stretch in taken)
+    assert left + sum(newly) + whole == pytest.approx(1)
