@@ -82,8 +82,12 @@ def of_metric(
 def is_known(look: Look, epochs: Sequence[tuple[Opened, int, Counted]], k: int, slot: int) -> bool:
     """Whether any outcome has come where others tell it: labels that never come make all equal."""
     for epoch, no, metric in epochs:
-        if metric.label_source is None or metric.own is not None:
+        if metric.label_source is None:
             return True
+        if metric.own is not None:  # its cells hold units; their labels are told apart
+            if look.vector(epoch.corrected(no))[2:].any():
+                return True
+            continue
         cells = counted(epoch, metric, look.vector(epoch.what(no, slot)))
         if metric.side is Side.ARMS:
             mine = arms_of(cells, k)

@@ -71,3 +71,15 @@ def test_a_split_of_units_that_is_off_breaks_what_compares_arms():
 
     assert record.broken
     assert found.verdict is Verdict.INVALID
+
+
+def test_units_none_of_whose_answers_was_ever_labelled_are_no_data_whatever_missing_stands_for():
+    """`wrong` takes what is missing as wrong: all units are, and so they are equal."""
+    no = next(k for k, metric in enumerate(EPOCH.metrics) if metric.name == "wrong")
+    all_wrong = cells("wrong", *ENROLLED)
+
+    silent, _ = verdict(all_wrong, name="wrong")
+    heard, _ = verdict(all_wrong, {EPOCH.corrected(no): (0, 0, 17_000)}, name="wrong")
+
+    assert silent.verdict is Verdict.NO_DATA
+    assert heard.verdict is Verdict.UNDECIDED
