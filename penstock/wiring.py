@@ -63,6 +63,7 @@ def intake(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
 def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
     """What one process at a time does: relay, expiry, retention, the clock's tick."""
     from penstock.control import Control, Duty
+    from penstock.listening import Measurements
     from penstock.ops.control import Keeper
     from rollout.closer import UnitCloser
     from streams.closer import Closer
@@ -75,11 +76,13 @@ def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
             here.engine, topic=EVENTS.name, partitions=lambda: len(here.log.bounds(EVENTS.name))
         )
         relay = Relay(here.log, here.engine, owner=name, clock=here.clock)
+        measured = Measurements(here, owner=name)
         duties = [
             Duty("relay", 0.1, lambda: relay.step() > 0),
             Duty("closer", 1.0, closer.step),
             Duty("units", 1.0, sticky.step),
             Duty("tick", 1.0, lambda: _tick(here)),
+            Duty("measurements", 1.0, measured.step),
             Duty("rollouts", 1.0, lambda: _watch(here)),
             Duty("routes", 60.0, lambda: _renew_routes(here)),
             Duty("ledger days", 600.0, lambda: _make_days(here)),
@@ -91,6 +94,7 @@ def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
         keeper = Control(here.engine, duties, owner=name)
         with _playing(here, vitals, Keeper(here, keeper)):
             keeper.run(stop, tick=vitals.beat)
+        measured.close()
 
 
 def shadow(

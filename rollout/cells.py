@@ -167,6 +167,13 @@ class Salts(Struct, frozen=True, kw_only=True):
             raise InputError("two salts are the same", field="salts", rule="unique")
 
 
+class Ceiling(Struct, frozen=True):
+    """What a drift score is held against: it holds an advance, and proves nothing."""
+
+    name: str
+    limit: float
+
+
 class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
     """An epoch from its first unit on.
 
@@ -198,6 +205,7 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
     salts: Salts
     positive: str | None = None
     slices: tuple[Part, ...] = ()
+    ceilings: tuple[Ceiling, ...] = ()
     scope: tuple[int, ...] | None = ()
     estimand: Literal["assigned", "supervised"] = "assigned"
     checks: bool = True

@@ -14,7 +14,7 @@ from msgspec import Struct
 from evidence.forms import RARE, Form
 from evidence.paired import Pair
 from evidence.ramps import Enrolment, enrolment
-from rollout.cells import SETTLES_MS, Arm, Buckets, Counted, Opened, Part, Salts, Side
+from rollout.cells import SETTLES_MS, Arm, Buckets, Ceiling, Counted, Opened, Part, Salts, Side
 from rollout.lanes import fresh, held, stretches
 from rollout.metrics import QUANTILES, form_of, loss_of, stat_of
 from rollout.needs import DISAGREE, RATE, audit_probability
@@ -100,6 +100,11 @@ def opened(
         salts=start.salts,
         positive=declaration.positive_class if declaration.binary else None,
         slices=slices,
+        ceilings=tuple(
+            Ceiling(metric.name, metric.ceiling)
+            for metric in spec.metrics
+            if metric.source == "drift" and metric.ceiling is not None
+        ),
         scope=_scope(declaration, start.scope),
         estimand="supervised" if start.supervised else "assigned",
         checks=spec.assignment.by == "penstock",

@@ -7,7 +7,7 @@ from msgspec import Struct
 from evidence.decision import Verdict
 from rollout.courses import FINAL, LIVE, Kind
 from rollout.freezes import frozen_until
-from rollout.scenes import Reached, Scene, about, is_harm
+from rollout.scenes import Reached, Scene, about, is_harm, lets_pass
 from rollout.spec import Least
 from streams.models import duration_ms
 
@@ -97,6 +97,6 @@ def _unproven(scene: Scene, arm: str) -> Iterator[str]:
             yield f"{arm}: {name}: {Verdict.NO_DATA}"
         for v in found:
             # A protected slice joins for harm; that it is safe, nobody can wait for.
-            is_open = v.verdict is not Verdict.SAFE if not v.slice else is_harm(v)
+            is_open = is_harm(v) if v.slice else not lets_pass(v, scene.spec)
             if is_open:
                 yield f"{about(v)}: {v.verdict}"

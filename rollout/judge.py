@@ -16,7 +16,7 @@ from evidence.forms import Form, Guardrail
 from evidence.results import LOG_LIMIT, Side
 from evidence.sequences import Epoch, log_e_late
 from rollout import doubts
-from rollout.cells import EVERYWHERE, Counted, Opened
+from rollout.cells import EVERYWHERE, Arm, Ceiling, Counted, Opened
 from rollout.decisions import Judged
 from rollout.looks import Look, digest, key_of
 from rollout.tested import evidence, first_bad, guardrail
@@ -94,6 +94,9 @@ def judge(look: Look) -> Record:
             bench.look_at(name, k, EVERYWHERE, "")
             for part in protected:
                 bench.look_at(name, k, part.slot, part.name)
+    for ceiling in newest.ceilings:
+        for challenger in newest.challengers:
+            bench.hold(ceiling, challenger)
     return Record(
         version=VERSION,
         look=look,
@@ -147,6 +150,26 @@ class _Bench:
         self._tell(arm, name, part, test, judgement)
         if not part:
             self._spent(seen[-1][2], arm, judgement)
+
+    def hold(self, ceiling: Ceiling, challenger: Arm) -> None:
+        """What drift scores say: they hold or let pass, and are evidence of nothing."""
+        scores = [
+            (window.drift, window.n)
+            for window in self._look.windows
+            if window.version in ("", challenger.version) and window.drift is not None
+        ]
+        if not scores:
+            why = "no monitor has measured a window lately"
+            self._say(challenger.arm, ceiling.name, "", Verdict.NO_DATA, why)
+            return
+        drift, n = max(scores)
+        self.judged.append(
+            Judged(
+                arm=challenger.arm, metric=ceiling.name, verdict=Verdict.UNDECIDED, n=n,
+                estimate=drift, limit=ceiling.limit, reasons=("a score holds, it proves nothing",),
+                snapshot=self._snapshot,
+            )
+        )  # fmt: skip
 
     def _found(self, seen: Seen, k: int, slot: int, key: str) -> tuple[Guardrail, Judgement] | None:
         told = self._told(seen, k, slot, period=1)

@@ -11,8 +11,10 @@ import numpy.typing as npt
 from msgspec import Struct
 from sqlalchemy import Connection
 
+from rollout import measurements
 from rollout.cells import PLAN, Opened, decoded
 from streams import counters, plans
+from streams.messages import WindowMeasured
 
 Ints = npt.NDArray[np.int64]
 
@@ -23,12 +25,14 @@ class Look(Struct, frozen=True, kw_only=True):
     Args:
         epochs: oldest first.
         totals: frozen totals by counter, summed over partitions, and what changed too late.
+        windows: what monitors measured last, of those that are not silent.
         peaks: the strongest evidence of harm in earlier looks, in nats, by `key_of`: harm is
             latched by it.
     """
 
     epochs: tuple[Opened, ...]
     totals: dict[str, tuple[int, ...]]
+    windows: tuple[WindowMeasured, ...] = ()
     peaks: dict[str, float] = {}
 
     def vector(self, what: str) -> Ints:
@@ -45,8 +49,14 @@ def digest(look: Look) -> str:
     return "sha256:" + hashlib.sha256(msgspec.json.encode(look, order="sorted")).hexdigest()
 
 
-def look_at(connection: Connection, rollout: str, *, peaks: dict[str, float]) -> Look:
-    """What is frozen now of all epochs of `rollout`."""
+def look_at(
+    connection: Connection, rollout: str, *, peaks: dict[str, float], now_ms: int | None = None
+) -> Look:
+    """What is frozen now of all epochs of `rollout`, and what was measured lately.
+
+    Args:
+        now_ms: domain time; None: nothing was measured lately.
+    """
     bodies = [
         decoded(plan.body)
         for plan in plans.read(connection)
@@ -60,4 +70,7 @@ def look_at(connection: Connection, rollout: str, *, peaks: dict[str, float]) ->
         for (what, _), cells in counters.panes(connection, epoch.late_prefix).items():
             before = np.array(totals.get(what, [0] * len(cells)), np.int64)
             totals[what] = tuple((before + cells).tolist())
-    return Look(epochs=epochs, totals=totals, peaks=dict(peaks))
+    windows: tuple[WindowMeasured, ...] = ()
+    if now_ms is not None and epochs and epochs[-1].ceilings:
+        windows = measurements.fresh(connection, epochs[-1].model, now_ms=now_ms)
+    return Look(epochs=epochs, totals=totals, windows=windows, peaks=dict(peaks))

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from evidence.decision import Verdict
 from rollout.decisions import Judged
-from rollout.scenes import Scene, is_harm
+from rollout.scenes import Scene, is_harm, lets_pass
 
 
 class Objection(Struct, frozen=True):
@@ -39,7 +38,7 @@ def _unproven(scene: Scene) -> Iterator[Objection]:
                 yield Objection(name, f"{arm}: not yet known, there is no data")
             elif is_harm(found):
                 yield Objection(name, _crossed(found))
-            elif found.verdict is not Verdict.SAFE:
+            elif not lets_pass(found, scene.spec):
                 yield Objection(name, f"{arm}: not yet known, {found.verdict}")
 
 

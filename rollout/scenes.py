@@ -80,6 +80,14 @@ class Scene(Struct, frozen=True, kw_only=True):
         return required(self.spec, self.step.kind.value, self.step.stage)
 
 
+def lets_pass(judged: Judged, spec: Spec) -> bool:
+    """Whether an advance need not wait for this verdict: proven safe, or a score in its ceiling."""
+    if judged.verdict is Verdict.SAFE or spec.by_name[judged.metric].source != "drift":
+        return judged.verdict is Verdict.SAFE
+    score, limit = judged.estimate, judged.limit
+    return score is not None and limit is not None and score <= limit
+
+
 def is_harm(judged: Judged) -> bool:
     return judged.verdict is Verdict.HARM
 

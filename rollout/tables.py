@@ -151,3 +151,14 @@ unit_cursor = Table(
     Column("next_ms", BigInteger, nullable=False),
     comment="up to which enrolment each period of a sticky epoch's metrics is counted",
 )
+
+measured = Table(
+    "measured",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("monitor", Text, primary_key=True),
+    Column("to_ms", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    comment="the newest closed window that each monitor measured",
+)

@@ -72,7 +72,8 @@ def _seen(engine: Engine, standing: Standing, *, now_ms: int) -> Facts:
     name, state = standing.name, standing.state
     with reading(engine) as connection:
         before = kept.newest(connection, name)
-        look = look_at(connection, name, peaks=before.record.peaks if before else {})
+        peaks = before.record.peaks if before else {}
+        look = look_at(connection, name, peaks=peaks, now_ms=now_ms)
         fresh_ms = _fresh_ms(connection, look, before)
     if not look.epochs:
         return Facts(seq=state.seq)

@@ -47,7 +47,30 @@ class RouteChanged(msgspec.Struct, tag="route-changed", frozen=True, kw_only=Tru
     version: int
 
 
-Message = DeadLettered | RolloutDecided | RouteChanged
+class WindowMeasured(msgspec.Struct, tag="window-measured", frozen=True, kw_only=True):
+    """A monitor has closed a window of a model's traffic, or of one version's.
+
+    Args:
+        version: whose answers; "": the requests, whoever answers.
+        n: requests in the window.
+        drift: the greatest drift score as a share of its threshold: above 1 it alarms. None where
+            the window was too thin for one.
+        coverage: share of the requests that were measured.
+    """
+
+    id: str
+    at_ms: int
+    model: str
+    monitor: str
+    from_ms: int
+    to_ms: int
+    n: int
+    version: str = ""
+    drift: float | None = None
+    coverage: float | None = None
+
+
+Message = DeadLettered | RolloutDecided | RouteChanged | WindowMeasured
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

@@ -24,7 +24,7 @@ KNOW_SQL = {
     "streams/deadletters.py", "streams/outbox.py", "streams/plans.py", "streams/codes.py",
     "streams/closer.py", "streams/expiry.py", "streams/presence.py", "streams/repeats.py",
     "rollout/routes.py",
-    "rollout/kept.py", "rollout/readers.py", "rollout/units.py",
+    "rollout/kept.py", "rollout/readers.py", "rollout/measurements.py", "rollout/units.py",
 }  # fmt: skip
 PASS_CONNECTIONS = {
     # They open transactions and hand the connection on; they hold no statement.

@@ -34,7 +34,7 @@ OTHERWISE = {"counter", "counter_total", "dead_letter", "code", "position", "out
 OF_THE_RUN = {
     "installation", "plan", "file", "api_key", "inbox", "lease", "process", "route_table",
     "version_report", "rollout", "rollout_live", "rollout_revision", "decision",
-    "rollout_look", "route_reader", "kept_answer",
+    "rollout_look", "route_reader", "kept_answer", "measured",
 }  # fmt: skip
 """Tables that no event writes to."""
 

@@ -116,6 +116,17 @@ def test_harm_of_a_metric_that_is_no_guardrail_holds_and_never_goes_back():
     )
 
 
+def test_a_score_holds_while_it_is_above_its_ceiling_and_nobody_calls_it_safe():
+    wanting = stages_with(Shadow(require=("errors", "drift"), deadline="10d"))
+
+    def at(score):
+        return judged(Verdict.UNDECIDED, metric="drift", estimate=score, limit=1.0)
+
+    assert signal("shadow", SAFE, at(1.4), of=wanting) is None
+    assert signal("shadow", SAFE, at(0.4), of=wanting) is Signal.ADVANCE
+    assert signal("shadow", SAFE, judged(Verdict.NO_DATA, metric="drift"), of=wanting) is None
+
+
 def stages_with(shadow, of=SPEC):
     return replace(of, stages=(Stage(shadow=shadow), *of.stages[1:]))
 
