@@ -134,12 +134,12 @@ class UnitCloser:
             del self._courses[number]
             return False
         more = self._enrol(course, cursors, watermark_ms)
-        self._first_bad(course)
+        more |= self._first_bad(course)
         reached = cursors.get(ENROLMENT, course.begins_ms)
         found = list(due(course, cursors, min(reached, watermark_ms), watermark_ms))
         for each in found:
             more |= self._count(course, each)
-        return self._forget(course, found, reached, watermark_ms) or more
+        return more or self._forget(course, found, reached, watermark_ms)
 
     def _enrol(self, course: Course, cursors: dict[str, int], watermark_ms: int) -> bool:
         """Who was first seen behind all watermarks is enrolled, in the arm that answered."""
@@ -182,11 +182,11 @@ class UnitCloser:
             _add(connection, cells)
         return to_ms < each.to_ms
 
-    def _first_bad(self, course: Course) -> None:
+    def _first_bad(self, course: Course) -> bool:
         """Enrolled units that had a bad event count in their arm."""
         opened = course.opened
         if not any(metric.crash for metric in opened.metrics):
-            return
+            return False
         with reading(self._engine) as connection:
             found = units.bad(connection, opened.epoch)
         cells: dict[str, Ints] = {}
@@ -196,11 +196,12 @@ class UnitCloser:
             cells.setdefault(opened.first_bad(metric), vector)[arm] += 1
             by_metric.setdefault(metric, []).append(unit8)
         if not found:
-            return
+            return False
         with writing(self._engine) as connection:
             for metric, counted in by_metric.items():
                 units.count_bad(connection, opened.epoch, metric, counted)
             _add(connection, cells)
+        return True
 
     def _forget(
         self, course: Course, found: Sequence[Due], reached_ms: int, watermark_ms: int
@@ -212,7 +213,8 @@ class UnitCloser:
         opened = course.opened
         settles = max((own.settles_ms for own in opened.owned.values()), default=SETTLES_MS)
         over_ms = course.closes_ms + opened.grain_ms + max(settles, SETTLES_MS)
-        is_over = watermark_ms > over_ms and all(each.from_ms >= each.last_ms for each in found)
+        is_over = watermark_ms > over_ms and reached_ms >= course.closes_ms
+        is_over &= all(each.from_ms >= each.last_ms for each in found)
         needed_ms = min([reached_ms, *(each.needs_ms for each in found)])
         if not is_over and needed_ms <= course.forgotten_ms:
             return False

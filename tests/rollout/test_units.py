@@ -308,3 +308,25 @@ def test_a_unit_is_worth_its_own_mean_and_the_sum_of_its_feedback(databases):
         metric = next(m for m in world.EPOCH.metrics if m.name == name)
         near = metric.buckets.levels().values
         assert abs(int(column) - int(world.np.searchsorted(near, worth))) <= 1
+
+
+def test_units_that_an_epoch_was_too_short_for_are_enrolled_and_count_nowhere(
+    databases, monkeypatch
+):
+    monkeypatch.setattr(units, "AT_ONCE", 1)
+    late = world.MOVES - world.T0 - 4 * world.MINUTE  # the shortest exposure is five
+    history = [
+        live(
+            f"p{k}",
+            late + k * world.MINUTE,
+            account=account,
+            output=None,
+            error={"type": "Timeout"},
+        )
+        for k, account in enumerate(CHAMPIONS)
+    ]
+    history = [{k: v for k, v in event.items() if v is not None} for event in history]
+
+    found = counted(databases, history)
+
+    assert found == {world.EPOCH.enrolled: [3, 0, 0], world.EPOCH.first_bad(0): [3, 0, 0]}
