@@ -62,7 +62,7 @@ class Probe(Generic[T]):
     def _run(self, found: "Future[T]") -> None:
         try:
             result = self._look()
-        except Exception as error:
+        except Exception as error:  # raised again where the answer is asked for
             self._ended_s = time.monotonic()
             found.set_exception(error)
         else:

@@ -149,7 +149,7 @@ class Rim:
                 problem = problems.Problem("stopping", retry_after_s=2)
                 answer = problems.respond(problem, scope["path"], problems.trace_id())
                 await answer(scope, receive, with_headers)
-        except Exception:
+        except Exception:  # every error of ours is answered with its trace id
             trace = problems.trace_id()
             _log.exception("%s %s failed, trace id %s", scope["method"], scope["path"], trace)
             if started:

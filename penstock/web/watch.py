@@ -157,7 +157,7 @@ class Watch:
         while not self._stopped.wait(LOOK_S):
             try:
                 self.look()
-            except Exception:
+            except Exception:  # the thread outlives what it looks at
                 _log.exception("looking at the log and the results failed; trying again")
 
 

@@ -117,7 +117,7 @@ def insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]
             return
         marks = ", ".join("?" * len(table.columns))
         driver.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)  # noqa: S608 - as above
-    except Exception as error:
+    except Exception as error:  # of either driver; raised again below
         if isinstance(error, sqlite3.IntegrityError) or postgres.taken(error):
             why = str(error)
             raise ConflictError(f"a row of {table.name} was there already", why=why) from error

@@ -138,7 +138,7 @@ def _translated() -> Iterator[None]:
         ) from error
     except Error:
         raise
-    except Exception as error:
+    except Exception as error:  # of any driver; raised again where it is none
         mapped = _ours(error.orig if isinstance(error, DBAPIError) else error)
         if mapped is None:
             raise

@@ -91,7 +91,7 @@ class FaustApp:
         try:
             with suppress(kafka_errors.IllegalStateError):
                 self._submit(self._seek(places)).result(ANSWER_S)
-        except Exception as error:
+        except Exception as error:  # of another thread's event loop
             raise UnavailableError(
                 "Faust could not seek", why=f"{type(error).__name__}: {error}"
             ) from error

@@ -176,7 +176,7 @@ def _asked(cluster: Cluster, address: str) -> tuple[Exception | None, bool]:
 
     try:
         net.run(ask)
-    except Exception as error:
+    except Exception as error:  # it is the answer: why none came
         return error, any(c.broker_version_data is not None for c in connections)
     finally:
         manager.close()

@@ -134,7 +134,7 @@ class Client(Running):
             if tally := self._tally(assignment, now_ms=time.time_ns() // 1_000_000):
                 tally.assign()
                 self._sender.counted()
-        except Exception as error:
+        except Exception as error:  # a request is answered whatever becomes of its count
             self._invalid(error)
         return assignment
 
@@ -220,7 +220,7 @@ class Client(Running):
             if role == "live" and (tally := self._tally(assignment, now_ms=now_ms)):
                 tally.answer()
             self._put(assignment.prediction_id, line, tally)
-        except Exception as raised:
+        except Exception as raised:  # whatever was given: no service fails by its reports
             self._invalid(raised)
 
     def predicting(self, assignment: Assignment, **fields: Any) -> Predicting:
@@ -281,7 +281,7 @@ class Client(Running):
                 )
             )
             self._put(_first_given(prediction_id, join_key), line)
-        except Exception as raised:
+        except Exception as raised:  # as above
             self._invalid(raised)
 
     def feedback(
@@ -321,7 +321,7 @@ class Client(Running):
                 )
             )
             self._put(_first_given(prediction_id, join_key, unit_id), line)
-        except Exception as raised:
+        except Exception as raised:  # as above
             self._invalid(raised)
 
     def outcome_missing(
@@ -340,7 +340,7 @@ class Client(Running):
                 events.OutcomeMissing(self._model, prediction_id, source, now_ms, reason, join_key)
             )
             self._put(prediction_id, line)
-        except Exception as raised:
+        except Exception as raised:  # as above
             self._invalid(raised)
 
     def stats(self) -> Stats:

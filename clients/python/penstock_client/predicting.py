@@ -53,5 +53,5 @@ def _message(raised: Exception) -> str:
     """What the exception says, unless saying it raises."""
     try:
         return str(raised)[:_MESSAGE_CHARACTERS]
-    except Exception:
+    except Exception:  # another's code runs in it
         return ""

@@ -144,7 +144,7 @@ class Routes:
         while not self._closed:
             try:
                 pause_s = self._poll()
-            except Exception as error:
+            except Exception as error:  # the thread outlives every answer
                 self._hang_up()
                 pause_s = self._failed(f"{type(error).__name__}: {error}"[:300])
             if pause_s > 0 and not self._closed:

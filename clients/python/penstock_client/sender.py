@@ -169,7 +169,7 @@ class Sender:
                 self._rest()
                 self._busy = True
                 self._work()
-            except Exception as error:
+            except Exception as error:  # the thread outlives whatever it sends
                 self._notices.note("sender", f"{type(error).__name__}: {error}")
                 time.sleep(self._limits.flush_ms / 1000)
             finally:
