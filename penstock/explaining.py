@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from evidence.decision import Verdict
 from evidence.intervals import wilson
@@ -12,6 +13,7 @@ from penstock.rollouts import Store
 from rollout import kept, store
 from rollout.courses import LIVE, Kind
 from rollout.decisions import Judged
+from rollout.enrolment import follows_up
 from rollout.estimates import Estimate, estimate
 from rollout.kept import Kept
 from rollout.scenes import Scene
@@ -81,8 +83,10 @@ def explained(here: Store, name: str) -> Explained:
     with reading(here.engine) as connection:
         standing, look = store.standing(connection, name), kept.newest(connection, name)
         found = [kept.newest(connection, each.rollout) for each in store.summaries(connection)]
-    now_ms = here.clock.domain_ms()
+        now_ms = here.clock.domain_ms()
+        is_followed = follows_up(connection, standing, now_ms=now_ms)
     seen = scene(standing, look, now_ms=now_ms)
+    seen = replace(seen, facts=replace(seen.facts, following_up=is_followed))
     last = standing.decisions[-1] if standing.decisions else None
     step = standing.course[standing.state.place.step].name if last and seen.kind in LIVE else ""
     return Explained(

@@ -26,25 +26,27 @@ def followed_up(engine: Engine, standing: Standing, known: Facts, *, now_ms: int
     Args:
         now_ms: domain time.
     """
-    published = standing.state.published
-    if not standing.declared.spec.assignment.sticky:
-        return known
     with reading(engine) as connection:
-        opened, gaps = _enrolling(connection, standing.name)
-    if opened is None or published is None or published.epoch != opened.epoch:
+        opened, ended = _enrolling(connection, standing)
+    if opened is None:
         return known
+    if ended is not None and now_ms < ended.until_ms + exposure_ms(opened):
+        return replace(known, following_up=True)
     wants = _grows(standing, known, now_ms=now_ms)
-    last = gaps[-1] if gaps else None
-    if last is None or last.again_ms is not None:
-        if not wants:
-            return known
+    if wants and ended is None:
         _say(engine, Enrolled(rollout=standing.name, epoch=opened.epoch, until_ms=now_ms), now_ms)
         return replace(known, following_up=True)
-    if now_ms < last.until_ms + exposure_ms(opened):
-        return replace(known, following_up=True)
-    if not wants:
-        _say(engine, replace(last, again_ms=now_ms), now_ms)
+    if ended is not None and not wants:
+        _say(engine, replace(ended, again_ms=now_ms), now_ms)
     return known
+
+
+def follows_up(connection: Connection, standing: Standing, *, now_ms: int) -> bool:
+    """Whether units are followed up now, and no weight grows."""
+    opened, ended = _enrolling(connection, standing)
+    if opened is None or ended is None:
+        return False
+    return now_ms < ended.until_ms + exposure_ms(opened)
 
 
 def exposure_ms(opened: Opened) -> int:
@@ -63,18 +65,22 @@ def _grows(standing: Standing, known: Facts, *, now_ms: int) -> bool:
     return weight(course, after) > weight(course, place) > 0
 
 
-def _enrolling(connection: Connection, rollout: str) -> tuple[Opened | None, list[Enrolled]]:
-    """The newest epoch if it has sticky units, and when it ended and resumed their enrolment."""
-    opened, gaps = None, list[Enrolled]()
+def _enrolling(connection: Connection, standing: Standing) -> tuple[Opened | None, Enrolled | None]:
+    """The epoch under way if it has sticky units, and the plan that ended their enrolment."""
+    if not standing.declared.spec.assignment.sticky or standing.state.published is None:
+        return None, None
+    opened, ended = None, None
     for plan in plans.read(connection):
-        if plan.kind != PLAN or plan.id != rollout:
+        if plan.kind != PLAN or plan.id != standing.name:
             continue
         body = decoded(plan.body)
+        if body.epoch != standing.state.published.epoch:
+            continue
         if isinstance(body, Opened):
-            opened, gaps = body, []
-        elif isinstance(body, Enrolled) and opened and body.epoch == opened.epoch:
-            gaps.append(body)
-    return (opened if opened and opened.owned else None), gaps
+            opened = body
+        elif isinstance(body, Enrolled):
+            ended = body if body.again_ms is None else None
+    return (opened if opened and opened.owned else None), ended
 
 
 def _say(engine: Engine, body: Enrolled, now_ms: int) -> None:

@@ -13,6 +13,7 @@ from rollout.cells import PLAN, Enrolled, Opened, Side, decoded
 from rollout.closer import UnitCloser
 from rollout.collector import Rollouts
 from rollout.courses import Kind
+from rollout.enrolment import follows_up
 from rollout.opening import freeze
 from rollout.spec import read
 from rollout.stages import Signal
@@ -116,11 +117,16 @@ def bodies(engine, kind):
 
 
 def test_an_equal_version_grows_once_those_enrolled_are_followed_up(begun):
-    floor = begun(bad=0.05)
+    floor, followed = begun(bad=0.05), []
     while not floor.made:
+        with reading(floor.engine) as connection:
+            standing = store.standing(connection, NAME)
+            followed.append(follows_up(connection, standing, now_ms=floor.now_ms))
         floor.pass_by()
 
     (made,) = floor.made
+    assert followed == sorted(followed)
+    assert followed.count(True) == 20 * world.MINUTE // SLICE_MS
     (ended,) = [body for body in bodies(floor.engine, Enrolled) if body.again_ms is None]
     assert made.signal is Signal.ADVANCE
     assert made.at_ms >= ended.until_ms + 20 * world.MINUTE
