@@ -11,6 +11,7 @@ from benchmarks.policy import traffic
 from benchmarks.policy.rules import RULES, Ended, Said
 from benchmarks.policy.runs import Run
 from benchmarks.simulation import Rate
+from rollout.stages import Signal
 
 
 def at_margin(runs: list[Run]) -> Iterator[Figure]:
@@ -19,8 +20,12 @@ def at_margin(runs: list[Run]) -> Iterator[Figure]:
     worst = max(traffic.GUARDRAILS, key=lambda name: sum(name in run.safe for run in runs))
     found = _rate("policy.ever_safe_at_margin", [worst in run.safe for run in runs], "<= 0.05")
     yield found._replace(against=f"{found.against}; the worst of five, {worst}")
+    promoted = [run.other == Signal.ADVANCE for run in runs]
+    yield _rate("policy.ever_promoted_at_margin", promoted, "<= 0.05")
+    doubted = [run.other == Signal.INVALID for run in runs]
+    yield _rate("policy.ever_doubted_at_margin", doubted, "-")
     yield from _others("ever_harm", runs, Said.BACK)
-    yield from _others("ever_safe_at_margin", runs, Said.PROMOTED)
+    yield from _others("ever_promoted_at_margin", runs, Said.PROMOTED)
 
 
 def harmful(runs: list[Run]) -> Iterator[Figure]:

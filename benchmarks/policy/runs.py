@@ -26,7 +26,7 @@ class Run:
         hours: until the rollback for proven harm; None: there was none.
         harmed: whether any look proved harm of a guardrail, in all traffic or a protected slice.
         safe: guardrails that any look called safe.
-        other: the last signal that ended it otherwise, or none.
+        other: the signal of the last other decision that was not a person's, or none.
         others: what each other rule said.
     """
 
