@@ -19,6 +19,7 @@ from penstock import migrations
 from rollout import kept, routes, store
 from rollout.acting import Ask, decide
 from rollout.assignment import RouteTable
+from rollout.closer import UnitCloser
 from rollout.collector import Rollouts
 from rollout.costs import Costs
 from rollout.courses import FINAL, Kind
@@ -39,6 +40,7 @@ from streams.logs.memory import MemoryLog
 from streams.models import DAY_MS, Declaration, duration_ms
 from streams.pipe import Pipe
 from streams.pipeline import Pipeline
+from streams.topics import EVENTS
 
 PARTITIONS = 2
 WHO = "backtest"
@@ -92,6 +94,7 @@ class Trial:
         self._pass = Pipeline(
             self._log, engine, collectors=[Pipe(), Rollouts()], owner=WHO, clock=self._clock
         )
+        self._units = UnitCloser(engine, partitions=lambda: PARTITIONS, topic=EVENTS.name)
         self._recorded = Recorded(delay_ms=delay_ms)
         self._past: dict[str, _Past] = {}  # in the order of their time
         self._kept_ms = max(map(duration_ms, declaration.horizons.values()), default=DAY_MS)
@@ -124,6 +127,8 @@ class Trial:
             return []
         self._clock.move(before_ms)
         self._pass.drain()
+        while self._units.step():
+            pass
         if not self._began_ms and not self._begins(before_ms):
             return []
         return self._moved(before_ms)

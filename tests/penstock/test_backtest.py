@@ -4,6 +4,7 @@ import random
 import uuid
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.backtest import played
 from penstock.recorded import Read
@@ -135,3 +136,20 @@ def test_what_cannot_start_says_why():
     )
     with pytest.raises(InputError, match="errors: the champion's p95 is not known"):
         tried(traffic(wrong=0.1, days=0.2), read(quantile)[0])
+
+
+def test_sticky_accounts_are_played_too():
+    spec = SPEC.replace(b"{unit: request}", b"{unit: account}").replace(
+        b"rate, margin: {absolute: 0.1}}", b"rate, margin: {absolute: 0.1}, exposure: 20m}"
+    )
+    events = [
+        replace(event, unit_id=f"account-{event.prediction_id[-6:]}")
+        if isinstance(event, Prediction)
+        else event
+        for event in traffic(wrong=0.5)
+    ]
+
+    found, told = tried(events, read(spec)[0])
+
+    assert found.stage is Kind.ROLLED_BACK
+    assert [line.signal for line in told] == ["harm", "restored"]
