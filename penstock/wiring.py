@@ -12,8 +12,6 @@ from penstock.installation import Installation, opened, process_name
 from penstock.ops.presence import FORGET_MS, present
 from penstock.ops.vitals import Vitals, Watched
 from penstock.settings import Settings
-from rollout import readers, routes, store
-from rollout.watching import watch
 from streams import deadletters, expiry, presence, registry
 from streams.db.clock import Clock
 from streams.db.engine import reading, writing
@@ -84,6 +82,7 @@ def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
             Duty("tick", 1.0, lambda: _tick(here)),
             Duty("measurements", 1.0, measured.step),
             Duty("rollouts", 1.0, lambda: _watch(here)),
+            Duty("chain heads", 60.0, lambda: _publish_heads(here)),
             Duty("routes", 60.0, lambda: _renew_routes(here)),
             Duty("ledger days", 600.0, lambda: _make_days(here)),
             Duty("ledger", 60.0, lambda: _expire_ledger(here)),
@@ -140,6 +139,9 @@ def _watch(here: Installation) -> None:
 
     Raises the first error that there was.
     """
+    from rollout import store
+    from rollout.watching import watch
+
     faults = []
     with reading(here.engine) as connection:
         names = store.live(connection)
@@ -155,8 +157,17 @@ def _watch(here: Installation) -> None:
         raise faults[0]
 
 
+def _publish_heads(here: Installation) -> None:
+    from rollout import heads
+
+    with writing(here.engine) as connection:
+        heads.publish(connection, now_ms=here.now_ms(), wall_ms=here.clock.wall_ms())
+
+
 def _renew_routes(here: Installation) -> None:
     """A route whose table nobody renews is back on the champion within the hour."""
+    from rollout import readers, routes
+
     with writing(here.engine) as connection:
         routes.renew(connection, now_ms=here.clock.wall_ms())
         readers.forget(connection, now_ms=here.clock.wall_ms())

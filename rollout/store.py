@@ -13,6 +13,22 @@ from rollout.states import State, folded
 from rollout.tables import decision, rollout, rollout_live, rollout_revision
 from streams.db import bulk
 from streams.errors import ConflictError, InputError
+from streams.messages import Head
+
+_newest = (
+    select(decision.c.rollout, func.max(decision.c.seq).label("seq"))
+    .group_by(decision.c.rollout)
+    .subquery()
+)
+_NEWEST = (
+    select(rollout.c.name, decision.c.body)
+    .outerjoin(_newest, _newest.c.rollout == rollout.c.name)
+    .outerjoin(
+        decision, (decision.c.rollout == _newest.c.rollout) & (decision.c.seq == _newest.c.seq)
+    )
+    .order_by(rollout.c.created_ms.desc(), rollout.c.name)
+)
+"""Every rollout with the newest decision about it, if there is one."""
 
 
 class Revision(Struct, frozen=True, kw_only=True):
@@ -208,22 +224,15 @@ def live(connection: Connection) -> list[str]:
     return sorted(connection.execute(select(rollout_live.c.rollout)).scalars())
 
 
+def heads(connection: Connection) -> dict[str, Head]:
+    """The newest decision about every rollout, and its hash."""
+    found = {name: decoded(bytes(body)) for name, body in connection.execute(_NEWEST) if body}
+    return {name: Head(made.seq, made.hash) for name, made in sorted(found.items())}
+
+
 def summaries(connection: Connection) -> list[Summary]:
     """Every rollout, the newest first."""
-    newest = (
-        select(decision.c.rollout, func.max(decision.c.seq).label("seq"))
-        .group_by(decision.c.rollout)
-        .subquery()
-    )
-    rows = connection.execute(
-        select(rollout, decision.c.body)
-        .outerjoin(newest, newest.c.rollout == rollout.c.name)
-        .outerjoin(
-            decision,
-            (decision.c.rollout == newest.c.rollout) & (decision.c.seq == newest.c.seq),
-        )
-        .order_by(rollout.c.created_ms.desc(), rollout.c.name)
-    )
+    rows = connection.execute(_NEWEST.add_columns(*(c for c in rollout.c if c.name != "name")))
     found = []
     for row in rows:
         last = None if row.body is None else decoded(bytes(row.body))

@@ -1,5 +1,5 @@
 """What belongs to this installation alone: its secret, its id, its domain clock's last tick, when
-its ledger was last looked through for what is past, and which history the database holds.
+its ledger was last looked through, which history the database holds, and which heads it told.
 """
 
 import os
@@ -13,7 +13,7 @@ from streams.errors import ConfigError
 from streams.tables import installation
 
 SECRET, ID, TICK, EXPIRY = "secret", "id", "tick", "expiry"  # names of rows
-GENERATION = "generation"
+GENERATION, HEADS = "generation", "heads"
 
 
 class Expiry(msgspec.Struct, frozen=True):
@@ -94,6 +94,17 @@ def last_expiry(connection: Connection) -> Expiry | None:
 def keep_expiry(connection: Connection, *, at_ms: int, before_ms: int) -> None:
     """The ledger was looked through at this wall time for requests from before that time."""
     _keep(connection, EXPIRY, msgspec.json.encode(Expiry(at_ms, before_ms)))
+
+
+def last_heads(connection: Connection) -> int:
+    """The last day (domain time, days since 1970) whose chain heads were published; 0: none."""
+    found = _kept(connection, HEADS)
+    return 0 if found is None else int(found)
+
+
+def keep_heads(connection: Connection, day: int) -> None:
+    """The chain heads of this day are published."""
+    _keep(connection, HEADS, str(day).encode())
 
 
 def _kept(connection: Connection, name: str) -> bytes | None:

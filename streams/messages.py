@@ -47,6 +47,24 @@ class RouteChanged(msgspec.Struct, tag="route-changed", frozen=True, kw_only=Tru
     version: int
 
 
+class Head(msgspec.Struct, frozen=True):
+    """The newest decision about a rollout, and its hash."""
+
+    seq: int
+    hash: str
+
+
+class ChainHeads(msgspec.Struct, tag="chain-heads", frozen=True, kw_only=True):
+    """Where the chain of every rollout's decisions stood at the beginning of a day.
+
+    Who keeps it can show later that nothing before it was changed.
+    """
+
+    id: str
+    at_ms: int
+    heads: dict[str, Head]
+
+
 class WindowMeasured(msgspec.Struct, tag="window-measured", frozen=True, kw_only=True):
     """A monitor has closed a window of a model's traffic, or of one version's.
 
@@ -70,7 +88,7 @@ class WindowMeasured(msgspec.Struct, tag="window-measured", frozen=True, kw_only
     coverage: float | None = None
 
 
-Message = DeadLettered | RolloutDecided | RouteChanged | WindowMeasured
+Message = DeadLettered | RolloutDecided | RouteChanged | ChainHeads | WindowMeasured
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

@@ -33,7 +33,7 @@ PASS_CONNECTIONS = {
     "streams/pipe.py", "streams/pipeline.py", "rollout/collector.py", "rollout/opening.py",
     "rollout/looks.py", "rollout/recorded.py",
     "streams/relay.py", "rollout/acting.py", "rollout/consequences.py", "rollout/editing.py",
-    "rollout/permits.py", "rollout/controller.py", "rollout/watching.py",
+    "rollout/permits.py", "rollout/controller.py", "rollout/watching.py", "rollout/heads.py",
     "rollout/enrolment.py",
     "rollout/closer.py",
 }  # fmt: skip
