@@ -434,3 +434,15 @@ def test_a_file_that_a_killed_process_left_half_written_goes_with_the_next_table
 
     assert (left.exists(), fresh.exists(), path.exists()) == (False, True, False)
     assert decided(connect()) == ("42", "42", 4)
+
+
+def test_a_name_outlives_every_table_that_is_kept_beside_it(tmp_path):
+    folder = tmp_path / "state"
+    name = ReaderName(folder, "scope", "default")
+    name.claim()
+    (kept,) = folder.iterdir()
+    os.utime(kept, (1, 1))  # long ago
+    RouteCache(folder, "scope", "default").write(Cached(0, 1, '"1"', b"{}"), (1, 1))
+
+    assert kept.exists()
+    name.release()

@@ -19,7 +19,8 @@ class ReaderName:
 
     def __init__(self, folder: Path, scope: str, route: str) -> None:
         self._folder = folder
-        self._prefix = f"{scope}-{blake2b(route.encode(), digest_size=6).hexdigest()}"
+        # Not what tables begin with: their cache clears away what was left behind under that.
+        self._prefix = f"{scope}-reader-{blake2b(route.encode(), digest_size=6).hexdigest()}"
         self._descriptor: int | None = None
         self._name = ""
 
