@@ -40,7 +40,7 @@ BROKEN = (
 
 def broken(n: int) -> bytes:
     """The stranger's event that comes with request `n`."""
-    return (BROKEN[n // script.BLOCK % len(BROKEN)] % n).encode()
+    return (BROKEN[n // (script.BLOCK * script.STRANGE_BLOCKS) % len(BROKEN)] % n).encode()
 
 
 def answers(served: Served, request: Request, features: dict[str, float]) -> list[bytes]:

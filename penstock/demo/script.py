@@ -24,6 +24,8 @@ LABELLED, CORRECTED, LATE, LOST = 84, 4, 4, 3
 TWICE, COMPLAINED, STRANGE, TIMED_OUT = 10, 20, 30, 50
 """Places in a block: its label is sent twice; its unit complains; a stranger's broken event
 comes with it; its image comes too late for any version to answer."""
+STRANGE_BLOCKS = 3
+"""The stranger comes in each third block: ingest keeps a hundred broken events a minute."""
 
 SOON_MS = (30 * MINUTE_MS, 180 * MINUTE_MS)
 CORRECTION_MS = (10 * MINUTE_MS, 30 * MINUTE_MS)
@@ -81,13 +83,13 @@ def _block(seed: int, number: int) -> tuple[Request, ...]:
             unit=f"customer-{units[k]}",
             shift="day" if lots[k][2] < 0.6 else "night",
             times_out=places[k] == TIMED_OUT,
-            deeds=_deeds(places[k], *lots[k][:2]),
+            deeds=_deeds(number, places[k], *lots[k][:2]),
         )
         for k in range(BLOCK)
     )
 
 
-def _deeds(place: int, lot: float, other: float) -> tuple[Deed, ...]:
+def _deeds(block: int, place: int, lot: float, other: float) -> tuple[Deed, ...]:
     """What is done about the request in this place of its block."""
     soon_ms = _between(SOON_MS, lot)
     deeds: list[Deed] = []
@@ -105,7 +107,7 @@ def _deeds(place: int, lot: float, other: float) -> tuple[Deed, ...]:
         deeds.append(Deed(soon_ms + 5_000, "label"))
     elif place == COMPLAINED:
         deeds.append(Deed(COMPLAINT_MS, "complaint"))
-    elif place == STRANGE:
+    elif place == STRANGE and block % STRANGE_BLOCKS == 0:
         deeds.append(Deed(0, "stranger"))
     return tuple(deeds)
 
