@@ -16,6 +16,7 @@ from rollout.knowledge import facts
 from rollout.levels import form_of, levels
 from rollout.readers import Heard
 from rollout.scenes import Facts, Scene
+from rollout.spotting import Spotted, spotted
 from rollout.store import Standing
 
 WORDS = {Verdict.SAFE: "held", Verdict.HARM: "crossed"}
@@ -61,12 +62,13 @@ class Detail(View, frozen=True, kw_only=True):
 
     `snapshot` names the look: the digest of its cells and parameters, from which anybody can
     compute the verdicts again. `confirmed` of the `services` that read the route decide by its
-    newest table already.
+    newest table already. `slices` stand out among those that decide nothing (e-BH).
     """
 
     snapshot: str
     looked_ms: int | None
     metrics: list[MetricView]
+    slices: list[Spotted]
     waits: list[Waiting]
     doubts: list[str]
     services: int | None
@@ -80,6 +82,7 @@ def detail(standing: Standing, look: Kept | None, heard: Heard | None, *, now_ms
         snapshot=look.digest if look else "",
         looked_ms=look.at_ms if look else None,
         metrics=[metric_view(look.record, each) for each in look.record.judged] if look else [],
+        slices=list(spotted(look.record.look)) if look else [],
         waits=waiting(scene(standing, look, now_ms=now_ms)),
         doubts=list(look.record.broken) if look else [],
         services=heard.readers if heard else None,

@@ -7,6 +7,7 @@ from penstock.rollout_details import Detail, MetricView
 from rollout.courses import FINAL, Kind
 
 MOST_WAITS = 6
+MOST_SLICES = 3
 _GONE = FINAL | {Kind.ROLLING_BACK}
 _STEPS = {"done": "v", "here": ">", "left": "x", "ahead": "."}
 _STATES = {"held": "v held", "crossed": "x crossed"}
@@ -122,6 +123,11 @@ def _rounded(value: float) -> float:
 
 def _why(seen: Detail, *, now_ms: int) -> Iterator[str]:
     told = [f"evidence is in doubt: {doubt}" for doubt in seen.doubts]
+    told += [
+        f"{each.metric} of {each.arm} stands out in {each.slice}, which decides nothing"
+        f" (n = {each.n:,})"
+        for each in seen.slices[:MOST_SLICES]
+    ]
     if seen.stage is Kind.ROLLING_BACK and seen.services:
         told.append(f"{seen.confirmed} of {seen.services} services have the champion's table")
     for wait in seen.waits:
