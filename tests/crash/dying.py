@@ -26,9 +26,13 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([__name__, "penstock.installation"])
 
 
-def lives(k: int, work: Callable[..., None], *args: Any) -> bool:
-    """Runs `work(*args)` in a process that dies before its k-th statement; False if it did."""
-    process = _processes.Process(target=_dying, args=(k, work, args))
+def lives(k: int, work: Callable[..., None], *args: Any, about: str = "") -> bool:
+    """Runs `work(*args)` in a process that dies before its k-th statement; False if it did.
+
+    Args:
+        about: only statements with this text are counted.
+    """
+    process = _processes.Process(target=_dying, args=(k, work, args, about))
     process.start()
     process.join()
     status = process.exitcode
@@ -42,11 +46,11 @@ def pipe() -> Any:
     return _processes.Pipe(duplex=False)
 
 
-def _dying(k: int, work: Callable[..., None], args: tuple[Any, ...]) -> None:
+def _dying(k: int, work: Callable[..., None], args: tuple[Any, ...], about: str) -> None:
     statements = count()
 
-    def due(*_: object) -> None:
-        if next(statements) == k:
+    def due(*told: object) -> None:
+        if about in str(told) and next(statements) == k:
             os.kill(os.getpid(), signal.SIGKILL)
 
     _watch_sqlite(due)
@@ -68,7 +72,7 @@ def _watch_sqlite(due: Callable[..., None]) -> None:
 def _watch_psycopg(due: Callable[..., None]) -> None:
     def watched(plain: Any) -> Any:
         def call(*args: Any, **options: Any) -> Any:
-            due()
+            due(*args[1:2])
             return plain(*args, **options)
 
         return call
