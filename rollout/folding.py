@@ -7,7 +7,7 @@ from rollout import pairing, partials
 from rollout.cells import EVERYWHERE, HALVES, SETTLES_MS, SPLIT, Counted, Side
 from rollout.contributions import Contribution, Truths, add, due_ms, in_panes, tell
 from rollout.epoch_index import Epoch, Epochs
-from rollout.losses import disagree, of_answers, of_labels, of_pairs
+from rollout.losses import disagree, of_answers, of_labels, of_pairs, timed
 from rollout.standing import Standing
 from streams.counters import Deltas
 from streams.facts import AssignedCounts, Facts
@@ -84,6 +84,8 @@ class Fold:
         if is_expected:
             self._expect(no, metric)
             pairs = pairs.where(pairs.live == pairs.champion)
+        elif metric.loss == "latency":
+            pairs = pairs.where(timed(self._answers, pairs.champion, pairs.challenger))
         group, looked = pairing.strata_of(self._facts, self._epoch, self._standing, metric, pairs)
         met = self._facts.paired.watermark_ms[pairs.of]
         whole = pairing.complete_ms(self._facts, pairs)

@@ -21,7 +21,8 @@ def of_answers(
 ) -> Ints:
     """The column of each answer, of a metric that answers themselves tell.
 
-    An answer without a latency is slower than any threshold: a time-out has none.
+    An answer without a latency is slower than any threshold: a time-out has none. Of pairs those
+    are left out in which nobody measured one (`timed`).
     """
     if metric.loss == "errors":
         return 1 + (answers.ints("flags")[rows] & ERROR > 0)
@@ -31,6 +32,16 @@ def of_answers(
         champion, challenger = metric.thresholds
         return 1 + (latency > np.where(is_challenger, challenger, champion)).astype(np.int64)
     return 1 + _rounded(opened, metric, answers, rows, latency)
+
+
+def timed(answers: Answers, *sides: Ints) -> Bools:
+    """Whether each pair was measured: both its answers have a latency, or failed.
+
+    Whoever runs a candidate in batches times some of its answers, chosen before they are given.
+    """
+    known = (answers.ints("latency_us") >= 0) | (answers.ints("flags") & ERROR > 0)
+    found: Bools = np.logical_and.reduce([known[rows] for rows in sides])
+    return found
 
 
 def of_labels(

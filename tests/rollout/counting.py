@@ -416,6 +416,9 @@ class Oracle:
         if metric.source == "pair":
             wrong = [False, differ]
         elif metric.source == "prediction":
+            timed = all("latency_ms" in a or "error" in a for a in (champion, challenger))
+            if metric.loss == "latency" and not (timed or expected):
+                return []
             wrong = [bool(self._own_level(metric, request, a, side))
                      for side, a in enumerate((champion, challenger))]  # fmt: skip
         elif metric.source == "audit" and drawn("a", pid16(request).hex()) >= metric.q[stratum]:
