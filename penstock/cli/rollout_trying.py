@@ -74,5 +74,10 @@ def backtest(file: Path, days: float, events: tuple[Path, ...]) -> None:
             "costs": ["policy", "labelled", "wrong", "misses", "false_alarms", "wrong_a_day"],
         },
     )
+    if found.traffic.late:
+        output().say(
+            f"{found.traffic.late:,} events came long after others of their time and were left out;"
+            " sort the files by time, and give them in that order"
+        )
     if found.bad:
         output().say(f"{found.bad:,} lines could not be read; the first: {found.first_bad}")

@@ -42,6 +42,17 @@ def test_files_and_the_log_tell_the_same_story_and_nothing_is_changed(known, dat
     assert known("rollout", "list", "-o", "json").json == []
 
 
+def test_a_file_in_the_wrong_order_says_so(known, tmp_path):
+    events = traffic(wrong=0.1, days=0.1)
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"\n".join(line(event) for event in [*events[200:], *events[:200]]))
+
+    said = known("rollout", "backtest", str(tmp_path / "rollout.yaml"), "--events", str(path))
+
+    assert said.code == 0
+    assert "events came long after others of their time and were left out" in said.err
+
+
 def test_what_is_not_there_is_said(known, tmp_path):
     spec = str(tmp_path / "rollout.yaml")
 
