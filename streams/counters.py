@@ -112,15 +112,24 @@ def _read(connection: Connection, keys: Iterable[Key]) -> dict[Key, Ints]:
     return {(row[0], row[1], row[2]): vector(row[3]) for row in rows}
 
 
-_WRITE = (
-    "INSERT INTO counter (what, pane_ms, partition, cells, due_ms) VALUES ({marks})"
+_ON_SQLITE = (
+    "INSERT INTO counter (what, pane_ms, partition, cells, due_ms) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (what, pane_ms, partition) DO UPDATE SET cells = excluded.cells"
+)
+# One statement: of many the server would plan each anew (`streams.db.postgres`).
+_ON_POSTGRESQL = (
+    "INSERT INTO counter (what, pane_ms, partition, cells, due_ms) SELECT * FROM"
+    " unnest(%s::text[], %s::bigint[], %s::smallint[], %s::bytea[], %s::bigint[])"
     " ON CONFLICT (what, pane_ms, partition) DO UPDATE SET cells = excluded.cells"
 )
 
 
 def _write(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
-    mark = "%s" if connection.dialect.name == "postgresql" else "?"
-    connection.exec_driver_sql(_WRITE.format(marks=", ".join([mark] * 5)), rows)
+    if connection.dialect.name == "postgresql":
+        columns = tuple(list(column) for column in zip(*rows, strict=True))
+        connection.exec_driver_sql(_ON_POSTGRESQL, columns)
+    else:
+        connection.exec_driver_sql(_ON_SQLITE, rows)
 
 
 def vector(blob: bytes) -> Ints:
