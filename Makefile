@@ -64,7 +64,7 @@ test-laws: setup
 
 # Kills processes of a running installation at random instants, thirty times and more.
 test-crash: setup
-	@$(BIN)/python -m pytest -m crash --timeout 900 $(ARGS)
+	@$(BIN)/python -m pytest -m crash -n 2 --dist worksteal --timeout 900 $(ARGS)
 
 # A real Kafka broker, three of them at times.
 test-cluster: setup
