@@ -76,7 +76,7 @@ def databases(database_url, tmp_path):
     made.dispose()
 
 
-@pytest.mark.parametrize("step", [211, pytest.param(3, marks=pytest.mark.crash)])
+@pytest.mark.parametrize("step", [211, pytest.param(11, marks=pytest.mark.crash)])
 def test_a_rollout_killed_between_any_two_statements_ends_the_same(databases, step):
     def ends(k):
         """What it comes to when the first process dies before statement k; whether it lived."""
