@@ -12,7 +12,7 @@ ARGS ?=
 # Tests run in two processes; a linear algebra that starts threads of its own only gets in their way.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: setup demo kafka cluster demo-seeds test test-laws test-cluster test-crash test-slow test-stats test-torch test-all fuzz check format bench soak lock clean
+.PHONY: setup demo kafka cluster demo-seeds nightly test test-laws test-cluster test-crash test-slow test-stats test-torch test-all fuzz check format bench soak lock clean
 
 # The lock names what CI uses; without network to spare, uv needs two seconds where pip needs twenty.
 # Compiled at once: a worker that starts again must not spend a second on reading its libraries.
@@ -35,7 +35,11 @@ setup: $(VENV)/.ready
 demo: setup
 	@$(BIN)/python -m penstock.demo $(ARGS)
 
-# The demo's story for twenty seeds, each of which has to end as it should; nightly.
+# What takes too long for every change: the demo for twenty seeds, and on a cluster under fire.
+nightly: demo-seeds
+	@$(BIN)/python -m pytest -m nightly --timeout 1800 $(ARGS)
+
+# The demo's story for twenty seeds, each of which has to end as it should.
 demo-seeds: setup
 	@for seed in $$(seq 1 20); do \
 	  rm -rf .demo-seeds; \

@@ -23,6 +23,22 @@ def folder():
 
 
 @pytest.mark.cluster
+def test_the_demo_serves_on_a_cluster_and_ctrl_c_ends_all_of_it(folder):
+    needs_extra()
+    demo = Demo(folder, "--cluster")
+    try:
+        assert eventually(lambda: demo.served() >= 400, PATIENCE_S), demo.process.poll()
+        demo.process.send_signal(signal.SIGINT)
+        out, _ = demo.process.communicate(timeout=PATIENCE_S)
+    finally:
+        demo.process.kill()
+
+    assert demo.process.returncode == 130, out
+    assert "the same command goes on from here" in out
+    assert eventually(lambda: demo.pids() == [], 10)
+
+
+@pytest.mark.nightly
 @pytest.mark.timeout(1200)
 def test_broker_database_and_roles_are_killed_and_the_worse_version_is_rolled_back(folder):
     needs_extra()
