@@ -76,7 +76,7 @@ test-cluster: setup
 
 # A gigabyte through `penstock send`, and what else takes minutes.
 test-slow: setup
-	@$(BIN)/python -m pytest -m slow --timeout 1200 $(ARGS)
+	@$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --timeout 1200 $(ARGS)
 
 # Parity with torch, in an environment of its own: the packages take several gigabytes.
 test-torch: setup
