@@ -6,14 +6,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from penstock.tailing import until
 from streams import codec
 from streams.errors import InputError
 from streams.events import AnyEvent, time_ms
-from streams.logs.base import GapError, Log, Record
+from streams.logs.base import Bounds, Log, Record
 from streams.topics import EVENTS
 
-POLL_BYTES = 1 << 20
-POLL_S = 0.5
 _LINES = 1_000
 
 
@@ -31,7 +30,7 @@ def from_log(log: Log, *, model: str, since_ms: int, read: Read) -> Iterator[Any
     bounds = log.bounds(EVENTS.name)
     read.total = sum(each.end - each.begin for each in bounds.values())
     parts = [
-        _of_model(_partition(log, partition, each.begin, each.end), model, since_ms, read)
+        _of_model(_partition(log, partition, each), model, since_ms, read)
         for partition, each in bounds.items()
         if each.begin < each.end
     ]
@@ -77,23 +76,11 @@ def from_files(paths: list[Path], *, model: str, read: Read) -> Iterator[AnyEven
                 yield from (event for event in decoded.events if event.model == model)
 
 
-def _partition(log: Log, partition: int, begin: int, end: int) -> Iterator[Record]:
-    """The records of one partition up to an offset."""
+def _partition(log: Log, partition: int, held: Bounds) -> Iterator[Record]:
+    """The records that one partition holds now."""
     reader = log.reader(EVENTS.name, group=None)
     try:
-        reader.seek(partition, begin)
-        while True:
-            try:
-                records = reader.poll(max_bytes=POLL_BYTES, timeout_s=POLL_S)
-            except GapError as gap:
-                reader.seek(partition, gap.begin)
-                records = []
-                if gap.begin >= end:
-                    return
-            for record in records:
-                if record.offset < end:
-                    yield record
-                if record.offset + 1 >= end:
-                    return
+        reader.seek(partition, held.begin)
+        yield from until(reader, {partition: held.begin}, {partition: held})
     finally:
         reader.close()

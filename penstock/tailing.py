@@ -43,7 +43,7 @@ def recent(log: Log, *, count: int, model: str | None = None) -> list[Seen]:
             for partition, start in starts.items():
                 reader.seek(partition, start)
             found = [
-                seen for record in _until(reader, starts, bounds) for seen in _seen(record, model)
+                seen for record in until(reader, starts, bounds) for seen in _seen(record, model)
             ]
         finally:
             reader.close()
@@ -66,7 +66,7 @@ def follow(log: Log, *, model: str | None = None) -> Iterator[Seen]:
         reader.close()
 
 
-def _until(
+def until(
     reader: Reader, starts: Mapping[int, int], bounds: Mapping[int, Bounds]
 ) -> Iterator[Record]:
     """What lies between `starts` and the ends of `bounds`."""

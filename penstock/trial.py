@@ -82,7 +82,6 @@ class Trial:
         self, engine: Engine, declaration: Declaration, declared: Rollout, *, delay_ms: int
     ) -> None:
         self._engine = engine
-        self._declared = declared
         self._name = declared.metadata.name
         self._champion = declared.spec.champion.version
         self._clock = Stepped()
