@@ -73,7 +73,7 @@ class Own(Struct, frozen=True, kw_only=True):
     """How the events of a sticky unit within its exposure become its one value.
 
     Args:
-        stat: their mean, their sum, or whether there was any.
+        stat: their mean, their sum, or whether there was any; of pairs one of them, drawn by hash.
         exposure_ms: for how long after its enrolment a unit's events count.
         settles_ms: how long after its time an event's outcome is waited for.
         levels: of a cost: what each outcome of an event counts; empty where it is a number.
@@ -81,7 +81,7 @@ class Own(Struct, frozen=True, kw_only=True):
         absent: what an event without a known outcome stands for; None: it is left out.
     """
 
-    stat: Literal["mean", "sum", "any"]
+    stat: Literal["mean", "sum", "any", "one"]
     exposure_ms: int
     settles_ms: int
     levels: tuple[float, ...] = (0.0, 1.0)
@@ -236,15 +236,31 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
     def sticky(self) -> bool:
         return self.unit != REQUEST
 
+    def pairs_of(self, metric: int) -> str:
+        """The counter of sticky units' pairs with each challenger, and of those with an outcome.
+
+        One of a unit's pairs is tested; floors count all of them.
+        """
+        return f"{self.prefix}{metric}/pairs"
+
     @property
     def grain_ms(self) -> int:
         """How finely the events of sticky units are told apart in time."""
-        return pane_width_ms(min((own.exposure_ms for own in self.owned.values()), default=0))
+        owned = [each.own.exposure_ms for each in self.metrics if each.own is not None]
+        return pane_width_ms(min(owned, default=0))
 
     @property
     def owned(self) -> dict[int, Own]:
+        """The metrics that compare sticky units of two arms, by number."""
+        return self.owned_of(Side.ARMS)
+
+    def owned_of(self, side: Side) -> dict[int, Own]:
         """The metrics of sticky units, by number."""
-        return {no: each.own for no, each in enumerate(self.metrics) if each.own is not None}
+        return {
+            no: each.own
+            for no, each in enumerate(self.metrics)
+            if each.own is not None and each.side is side
+        }
 
     def corrected(self, metric: int) -> str:
         """The counter of what changed after its pane was frozen: from column x column."""

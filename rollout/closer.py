@@ -1,6 +1,7 @@
 """The closer of sticky units: what events said of them becomes cells, once their time is over.
 
-    enrolment   buckets behind all watermarks: who was first seen there is compared from then on
+    enrolment   buckets behind all watermarks: who was first seen there is compared from then on,
+                in an arm; and the same of who had a pair
     period k    units whose period has ended, and whose outcomes have had their time: one value each
     first bad   enrolled units that had a bad event: at once, for harm alone
 
@@ -10,63 +11,25 @@ closers at a time only cost one of them its work. What is read is complete: the 
 partitions have passed it, and nothing can be added to it any more.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
 from sqlalchemy import Connection, Engine
 
-from rollout import units
-from rollout.cells import PLAN, SETTLES_MS, Closed, Enrolled, Opened, Own, decoded
+from rollout import unit_pairs, unit_values, units
+from rollout.cells import PLAN, SETTLES_MS, Closed, Enrolled, Opened, Side, decoded
 from rollout.partials import width
-from rollout.unit_values import span_ms, vectors
+from rollout.unit_dues import ENROLMENT, Course, Due, due, floor
+from rollout.unit_values import span_ms
 from streams import counters, plans, positions
 from streams.db.engine import reading, writing
 from streams.errors import ConflictError
-from streams.facts import pane_of
 
 Ints = npt.NDArray[np.int64]
 
 NOBODY = -1  # the partition of totals that no partition counted
-ENROLMENT, DONE = "enrolment", "done"
-NEVER_MS = 2**62
-
-
-class Course(Struct):
-    """A sticky epoch, and what plans have said of it since it began."""
-
-    opened: Opened
-    gaps: dict[int, Enrolled] = {}  # by their begin: who is first seen in one is not compared
-    kept_ms: int = NEVER_MS  # no exposure may end later
-    closes_ms: int = NEVER_MS
-    forgotten_ms: int = 0
-
-    @property
-    def begins_ms(self) -> int:
-        """The first bucket."""
-        return _floor(self.opened.opens_ms, self.opened.grain_ms)
-
-
-class Due(Struct, frozen=True):
-    """A period of a metric, for units enrolled from `from_ms` to before `to_ms`.
-
-    Args:
-        last_ms: whoever is enrolled from here on has not the whole period in the epoch.
-        needs_ms: events before this are of none of them.
-    """
-
-    no: int
-    period: int
-    before_ms: int | None
-    from_ms: int
-    to_ms: int
-    last_ms: int
-    needs_ms: int
-
-    @property
-    def what(self) -> str:
-        return f"{self.no}/{self.period}"
+DONE = "done"
 
 
 class UnitCloser:
@@ -109,7 +72,7 @@ class UnitCloser:
             course = self._courses.get(body.epoch)
             match body:
                 case Opened():
-                    if body.owned:
+                    if any(metric.own for metric in body.metrics):
                         self._courses[body.epoch] = Course(body)
                 case Closed() if course is not None:
                     course.kept_ms, course.closes_ms = body.kept_ms, body.closes_ms
@@ -133,50 +96,58 @@ class UnitCloser:
         if DONE in cursors:
             del self._courses[number]
             return False
-        more = self._enrol(course, cursors, watermark_ms)
+        more = False
+        for side in course.sides:
+            more |= self._enrol(course, side, cursors, watermark_ms)
         more |= self._first_bad(course)
-        reached = cursors.get(ENROLMENT, course.begins_ms)
-        found = list(due(course, cursors, min(reached, watermark_ms), watermark_ms))
+        found = list(due(course, cursors, watermark_ms))
         for each in found:
             more |= self._count(course, each)
-        return more or self._forget(course, found, reached, watermark_ms)
+        return more or self._forget(course, found, cursors, watermark_ms)
 
-    def _enrol(self, course: Course, cursors: dict[str, int], watermark_ms: int) -> bool:
+    def _enrol(
+        self, course: Course, side: Side, cursors: dict[str, int], watermark_ms: int
+    ) -> bool:
         """Who was first seen behind all watermarks is enrolled, in the arm that answered."""
-        opened = course.opened
-        before_ms = cursors.get(ENROLMENT)
+        opened, what = course.opened, ENROLMENT[side]
+        before_ms = cursors.get(what)
         from_ms = course.begins_ms if before_ms is None else before_ms
-        limit_ms = _floor(watermark_ms - SETTLES_MS - 1, opened.grain_ms)
+        settles_ms = SETTLES_MS if side is Side.ARMS else unit_pairs.settles_ms(opened)
+        limit_ms = floor(watermark_ms - settles_ms - 1, opened.grain_ms)
         if limit_ms <= from_ms:
             return False
         with reading(self._engine) as connection:
-            to_ms = units.up_to(connection, opened.epoch, from_ms, limit_ms, of="partial")
-            seen = units.first_seen(connection, opened.epoch, from_ms, to_ms)
-        gaps = course.gaps.values()
+            to_ms = units.up_to(connection, opened.epoch, from_ms, limit_ms)
+            seen = units.first_seen(connection, opened.epoch, side, from_ms, to_ms)
+        gaps = course.gaps.values() if side is Side.ARMS else ()
         found = [s.unit for s in seen if not any(gap.leaves_out(s.first_ms) for gap in gaps)]
-        arms = np.array([unit.arm for unit in found], np.int64)
-        counted = np.bincount(arms, minlength=1 + len(opened.challengers))
         with writing(self._engine) as connection:
-            units.advance(connection, opened.epoch, ENROLMENT, before_ms, to_ms)
-            units.enrol(connection, opened.epoch, found)
-            _add(connection, {opened.enrolled: counted})
-        cursors[ENROLMENT] = to_ms
+            units.advance(connection, opened.epoch, what, before_ms, to_ms)
+            units.enrol(connection, opened.epoch, side, found)
+            if side is Side.ARMS:
+                arms = np.array([unit.arm for unit in found], np.int64)
+                counted = np.bincount(arms, minlength=1 + len(opened.challengers))
+                _add(connection, {opened.enrolled: counted})
+        cursors[what] = to_ms
         return to_ms < limit_ms
 
     def _count(self, course: Course, each: Due) -> bool:
         """These units have their value of the period."""
         if each.to_ms <= each.from_ms:
             return False
-        opened, own = course.opened, course.opened.owned[each.no]
-        span = span_ms(own, opened.grain_ms, each.period)
+        opened, side, epoch = course.opened, each.side, course.opened.epoch
+        span = span_ms(opened.owned_of(side)[each.no], opened.grain_ms, each.period)
+        wide = width(opened) if side is Side.ARMS else unit_pairs.layout(opened).width
         with reading(self._engine) as connection:
-            to_ms = units.up_to(connection, opened.epoch, each.from_ms, each.to_ms, of="enrolled")
+            to_ms = units.up_to(connection, epoch, each.from_ms, each.to_ms, enrolled=side)
             here = (each.from_ms, to_ms)
-            found = units.enrolled(connection, opened.epoch, *here)
-            sums = units.sums(
-                connection, opened.epoch, found, width(opened), enrolled_ms=here, span_ms=span
-            )
-        cells = vectors(opened, each.no, each.period, found, sums) if found else {}
+            found = units.enrolled(connection, epoch, side, *here)
+            sums = units.sums(connection, epoch, side, found, wide, enrolled_ms=here, span_ms=span)
+        cells: dict[str, Ints] = {}
+        if found and side is Side.ARMS:
+            cells = unit_values.vectors(opened, each.no, each.period, found, sums)
+        elif found:
+            cells = unit_pairs.vectors(opened, each.no, found, sums)
         with writing(self._engine) as connection:
             units.advance(connection, opened.epoch, each.what, each.before_ms, to_ms)
             _add(connection, cells)
@@ -204,15 +175,18 @@ class UnitCloser:
         return True
 
     def _forget(
-        self, course: Course, found: Sequence[Due], reached_ms: int, watermark_ms: int
+        self, course: Course, found: Sequence[Due], cursors: dict[str, int], watermark_ms: int
     ) -> bool:
         """Events that no unit needs any more are gone, and all units when the epoch is over.
 
         Some at a time; returns whether there may be more.
         """
         opened = course.opened
-        settles = max((own.settles_ms for own in opened.owned.values()), default=SETTLES_MS)
-        over_ms = course.closes_ms + opened.grain_ms + max(settles, SETTLES_MS)
+        reached_ms = min(course.reached(cursors).values())
+        settles = [
+            own.settles_ms for side in course.sides for own in opened.owned_of(side).values()
+        ]
+        over_ms = course.closes_ms + opened.grain_ms + max([*settles, SETTLES_MS])
         is_over = watermark_ms > over_ms and reached_ms >= course.closes_ms
         is_over &= all(each.from_ms >= each.last_ms for each in found)
         needed_ms = min([reached_ms, *(each.needs_ms for each in found)])
@@ -224,50 +198,11 @@ class UnitCloser:
                 if not more:
                     units.advance(connection, opened.epoch, DONE, None, watermark_ms)
                 return more
-            to_ms = units.up_to(connection, opened.epoch, 0, needed_ms, of="partial")
+            to_ms = units.up_to(connection, opened.epoch, 0, needed_ms)
             units.forget(connection, opened.epoch, to_ms)
         course.forgotten_ms = to_ms
         return to_ms < needed_ms
 
 
-def due(
-    course: Course, cursors: dict[str, int], reached_ms: int, watermark_ms: int
-) -> Iterator[Due]:
-    """Every period of every metric that has begun, and what of it can be counted now.
-
-    Args:
-        reached_ms: who was first seen before this is enrolled.
-        watermark_ms: what all partitions have passed.
-    """
-    opened = course.opened
-    for no, own in opened.owned.items():
-        period, begun = 0, True
-        while begun:
-            period += 1
-            each = _due(course, no, own, period, cursors, (reached_ms, watermark_ms))
-            begun = each.to_ms > course.begins_ms
-            if begun or each.last_ms > course.begins_ms:
-                yield each
-
-
-def _due(
-    course: Course, no: int, own: Own, period: int, cursors: dict[str, int], now: tuple[int, int]
-) -> Due:
-    grain = course.opened.grain_ms
-    starts, ends = span_ms(own, grain, period)
-    before_ms = cursors.get(f"{no}/{period}")
-    from_ms = course.begins_ms if before_ms is None else before_ms
-    last_ms = _floor(course.kept_ms - ends, grain) + grain
-    reached_ms, watermark_ms = now
-    to_ms = min(
-        reached_ms, last_ms, _floor(watermark_ms - ends - own.settles_ms - 1, grain) + grain
-    )
-    return Due(no, period, before_ms, from_ms, max(from_ms, to_ms), last_ms, from_ms + starts)
-
-
 def _add(connection: Connection, cells: dict[str, Ints]) -> None:
     counters.add_totals(connection, {(what, NOBODY): [vector] for what, vector in cells.items()})
-
-
-def _floor(time_ms: int, grain_ms: int) -> int:
-    return int(pane_of(np.array([time_ms]), grain_ms)[0])

@@ -64,10 +64,10 @@ class Rollouts:
                 epoch = plans.by_number[number]
                 fold = folding.Fold(facts, epoch, of == number, found.cells)
                 fold.collect()
-                if epoch.opened.owned:
-                    of_units = fold.units()
-                    found.partials += of_units.rows()
-                    found.bad += of_units.bad
+                if epoch.opened.sticky:
+                    of_units, bad = fold.units()
+                    found.partials += of_units
+                    found.bad += bad
         if facts.reported:
             found.partials += partials.reported(facts, plans)
         folding.assigned(facts, plans, found.cells)

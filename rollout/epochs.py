@@ -18,7 +18,7 @@ from rollout.cells import SETTLES_MS, Arm, Buckets, Ceiling, Counted, Opened, Pa
 from rollout.lanes import fresh, held, stretches
 from rollout.metrics import QUANTILES, form_of, loss_of, stat_of
 from rollout.needs import DISAGREE, RATE, audit_probability
-from rollout.owning import LEAST, owned
+from rollout.owning import LEAST, owned, owned_pairs
 from rollout.spec import Metric, Scope, Spec
 from rollout.tested import at_stake, guardrail
 from streams.errors import InputError
@@ -184,7 +184,7 @@ def _counted(
         side=Side.PAIRS if paired else Side.ARMS,
         limit=limit,
         higher_is_better=metric.better == "higher",
-        horizon_ms=_horizon_ms(metric, declaration, paired=paired),
+        horizon_ms=_horizon_ms(metric, declaration, paired=paired, exposure=metric.exposure),
         missing=_missing(metric, paired=paired),
         label_source=_label_source(metric),
         thresholds=_thresholds(metric, seen),
@@ -195,6 +195,9 @@ def _counted(
         found = _with_levels(found, metric, declaration)
         if spec.assignment.sticky:
             found = owned(found, metric, spec)
+    elif spec.assignment.sticky:
+        settles_ms = _horizon_ms(metric, declaration, paired=True)
+        found = owned_pairs(found, metric, settles_ms=settles_ms)
     found = _with_missing(_with_spread(found, metric, seen))
     guardrail(
         found, pi=0.5, planned_units=spec.judge.planned_units
@@ -212,8 +215,10 @@ def _limit(metric: Metric) -> float:
     return (margin.relative if margin.absolute is None else margin.absolute) or 0.0
 
 
-def _horizon_ms(metric: Metric, declaration: Declaration, *, paired: bool) -> int:
-    age = sum(duration_ms(text) for text in (metric.exposure, metric.matures) if text is not None)
+def _horizon_ms(
+    metric: Metric, declaration: Declaration, *, paired: bool, exposure: str | None = None
+) -> int:
+    age = sum(duration_ms(text) for text in (exposure, metric.matures) if text is not None)
     if metric.source in ("pair", "prediction") and paired:
         age = max(age, duration_ms(declaration.pair_horizon))
     return age or SETTLES_MS

@@ -8,7 +8,9 @@ from rollout.cells import EVERYWHERE, HALVES, SETTLES_MS, SPLIT, Counted, Side
 from rollout.contributions import Contribution, Truths, add, due_ms, in_panes, tell
 from rollout.epoch_index import Epoch, Epochs
 from rollout.losses import disagree, of_answers, of_labels, of_pairs, timed
+from rollout.partials import Bad, Row
 from rollout.standing import Standing
+from rollout.unit_pairs import PairsFold
 from streams.counters import Deltas
 from streams.facts import AssignedCounts, Facts
 from streams.models import pane_width_ms
@@ -18,7 +20,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Fold:
-    """What one epoch's facts add to `deltas`. Sticky units are `rollout.partials`' to count."""
+    """What one epoch's facts add to `deltas`; what they say of sticky units is `rows`."""
 
     def __init__(self, facts: Facts, epoch: Epoch, named: Bools, deltas: Deltas) -> None:
         self._facts, self._answers, self._deltas = facts, facts.answers, deltas
@@ -34,6 +36,7 @@ class Fold:
         )
         positive, labels = self._opened.positive, facts.naming.labels.get(epoch.model_no, {})
         self._positive = None if positive is None else labels.get(positive)
+        self._unit_pairs = PairsFold(self._opened, facts.answers, deltas)
 
     def collect(self) -> None:
         self._split()
@@ -42,14 +45,19 @@ class Fold:
                 self._count_pairs(no, metric)
             elif metric.own is None and metric.loss != "missing":
                 self._count_units(no, metric)
-            if metric.own is None and metric.label_source is not None:
+            is_counted = metric.own is None or metric.side is Side.PAIRS
+            if is_counted and metric.label_source is not None:
                 self._count_labels(no, metric)
 
-    def units(self) -> partials.UnitFold:
-        """What the same facts say of sticky units."""
-        return partials.UnitFold(
+    def units(self) -> tuple[list[Row], list[Bad]]:
+        """What the same facts say of sticky units, once they are collected."""
+        pairs = self._unit_pairs.rows()
+        if not self._opened.owned:
+            return pairs, []
+        fold = partials.UnitFold(
             self._facts, self._epoch, self._standing, self._positive, self._deltas
         )
+        return [*pairs, *fold.rows()], fold.bad
 
     def _split(self) -> None:
         """How many units each arm has, and how many answers are evidence of nothing."""
@@ -115,9 +123,7 @@ class Fold:
     def _expect(self, no: int, metric: Counted) -> None:
         """Every live answer of the champion makes a pair with each challenger, or its failure."""
         answered, standing = self._facts.answered, self._standing
-        kept = (standing.mine & standing.live & ~standing.astray & (standing.version == 0))[
-            answered.row
-        ]
+        kept = (standing.in_pairs & (standing.version == 0))[answered.row]
         rows, met = answered.row[kept], answered.watermark_ms[kept]
         zeros = np.zeros(len(rows), np.int64)
         for k in range(len(self._opened.challengers)):
@@ -153,10 +159,16 @@ class Fold:
 
         met, zeros = labelled.watermark_ms[at], np.zeros(len(at), np.int64)
         part = Contribution(metric, rows, group, zeros, met, whole)
+        if metric.own is not None:
+            self._unit_pairs.tell(no, part, labelled, at, columns)
+            return
         tell(self._deltas, self._opened, no, part, self._answers, labelled, at, columns)
 
     def _add(self, no: int, part: Contribution) -> None:
-        add(self._deltas, self._opened, no, part, self._answers)
+        if part.metric.own is not None:
+            self._unit_pairs.add(no, part)
+        else:
+            add(self._deltas, self._opened, no, part, self._answers)
 
 
 def assigned(facts: Facts, epochs: Epochs, deltas: Deltas) -> None:

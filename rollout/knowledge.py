@@ -59,6 +59,10 @@ def _pairs(look: Look, epoch: Opened, k: int, *, is_audit: bool) -> Iterator[int
     for no, metric in enumerate(epoch.metrics):
         if metric.side is not Side.PAIRS or (metric.source == "audit") != is_audit:
             continue
+        if metric.own is not None:
+            seen = look.vector(epoch.pairs_of(no))
+            yield int(seen[2 * k + is_audit]) if len(seen) else 0
+            continue
         cells = counted(epoch, metric, look.vector(epoch.what(no, EVERYWHERE)))
         strata = len(metric.q)
         mine = cells[k * strata : (k + 1) * strata]

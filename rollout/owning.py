@@ -55,6 +55,17 @@ def owned(found: Counted, metric: Metric, spec: Spec) -> Counted:
     )
 
 
+def owned_pairs(found: Counted, metric: Metric, *, settles_ms: int) -> Counted:
+    """`found`, as pairs of sticky units are counted: one pair of each, drawn from its exposure.
+
+    Args:
+        settles_ms: how long after its time an answer's pair and its labels are waited for.
+    """
+    exposed_ms = duration_ms(metric.exposure) if metric.exposure else SETTLES_MS
+    own = Own(stat="one", exposure_ms=exposed_ms, settles_ms=settles_ms)
+    return msgspec.structs.replace(found, own=own, horizon_ms=exposed_ms + settles_ms)
+
+
 def exposure_ms(metric: Metric, spec: Spec) -> int:
     """For how long after its enrolment a unit's events count.
 

@@ -31,6 +31,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 ANYBODY = -1  # the arm of feedback about a unit: it is said of the unit, whoever answered
+PAIRED = -2  # stands for both arms in rows of pairs (`rollout.unit_pairs`)
 NEVER = 2**62
 CHANGES = ("late", "corrected", "labels")
 """Of labels about sticky units: what came too late, what changed too late, what counted."""
@@ -102,8 +103,9 @@ class UnitFold:
         """Rows to add, one for each bucket, unit and arm."""
         self._answered()
         for no, metric in enumerate(self._opened.metrics):
-            if metric.own is not None and metric.label_source is not None:
-                self._labelled(no, metric, metric.own)
+            own = self._opened.owned.get(no)
+            if own is not None and metric.label_source is not None:
+                self._labelled(no, metric, own)
         return summed(self._opened.epoch, self._parts) if self._parts else []
 
     def _answered(self) -> None:

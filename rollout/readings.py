@@ -67,7 +67,8 @@ def _counts(spec: Spec, metric: Metric) -> str:
     if metric.cap is not None:
         text += f", capped at {metric.cap:g}"
     if metric.paired or metric.source == "pair":
-        text += " per pair"
+        sticky = spec.assignment.sticky
+        text += f" of one pair per {spec.assignment.unit}" if sticky else " per pair"
     elif metric.source != "drift":
         text += f" per {spec.assignment.unit}"
     if metric.exposure is not None:

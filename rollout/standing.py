@@ -25,6 +25,7 @@ class Standing:
         mine: rows of requests that began before the epoch closed.
         live, shadow: what the answer was; a live one that conflicts with an earlier is neither.
         version: 0 the champion's, k the k-th challenger's, -1 another's.
+        in_pairs: live rows that may be one side of a pair.
         arm: the same of the arm, -1 for an answer that is astray.
         astray: live answers that name no arm, another's version, or not the arm that their id
             or unit draws. Evidence against the split.
@@ -46,8 +47,11 @@ class Standing:
         self.stale = named & ~self.mine & self.live & by_route
         self.conflicts = self.mine & (role == LIVE) & (flags & CONFLICT > 0) & by_route
         self.astray = wanted & ((arm < 0) | (arm != self.version))
+        # Pairs need no lane, and of a stored row a unit's lane cannot be told.
+        named_astray = self.astray.copy() if self._opened.sticky else self.astray
         self.unchecked = np.zeros(len(answers), bool)
         self._check_lanes(wanted & ~self.astray, arm)
+        self.in_pairs = self.mine & self.live & ~named_astray
         self.arm = np.where(self.astray, -1, arm)
         self._assigned = wanted & ~self.astray
 
@@ -123,7 +127,7 @@ class Standing:
 
     def pairs(self, row: Ints, live: Ints) -> Bools:
         """Which of these are the champion and a challenger, one live and the other in shadow."""
-        found: Bools = self.mine[live] & self.live[live] & ~self.astray[live] & self.shadow[row]
+        found: Bools = self.in_pairs[live] & self.shadow[row]
         one, other = self.version[row], self.version[live]
         found &= (one >= 0) & (other >= 0) & ((one == 0) != (other == 0))
         return found

@@ -133,6 +133,18 @@ unit_enrolled = Table(
     comment="sticky units that an epoch compares, from when they were first seen",
 )
 
+unit_paired = Table(
+    "unit_paired",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("unit8", BigInteger, primary_key=True, autoincrement=False),
+    Column("bucket_ms", BigInteger, nullable=False),
+    Column("arm", SmallInteger, nullable=False),
+    Column("slices", BigInteger, nullable=False),
+    Index("ix_unit_paired_by_time", "epoch", "bucket_ms"),
+    comment="sticky units of which an epoch compares pairs, from when they had the first",
+)
+
 unit_bad = Table(
     "unit_bad",
     metadata,

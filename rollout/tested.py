@@ -32,7 +32,7 @@ def guardrail(metric: Counted, *, pi: float | None, planned_units: int) -> Guard
             pairs=Pairs(q=at_stake(metric), sigma0=metric.discordance, plan=plan),
             pi=pi,
             incidence=metric.centre,
-            periodic=metric.own is not None,
+            periodic=metric.own is not None and metric.side is Side.ARMS,
         ),
     )
 

@@ -60,7 +60,7 @@ def _groups(opened: Opened, units: list[Unit]) -> Ints:
     """A half of the champion by a salt of its own, or the challenger's."""
     salt = opened.salts.self_check
     return np.array(
-        [HALVES + unit.arm - 1 if unit.arm else int(_drawn(salt, unit) * HALVES) for unit in units],
+        [HALVES + unit.arm - 1 if unit.arm else int(drawn(salt, unit) * HALVES) for unit in units],
         np.int64,
     )
 
@@ -81,7 +81,7 @@ def _columns(
     parts = known + blank if own.stat == "mean" else np.ones_like(known)
     values = (total + absent * blank) / np.where(is_known, np.maximum(parts, 1), 1)
     salt = f"{opened.salts.rounding}\0{metric.name}\0{period}"
-    uniforms = np.array([_drawn(salt, unit) for unit in units])
+    uniforms = np.array([drawn(salt, unit) for unit in units])
     if metric.buckets is None:
         levels: Ints = (uniforms < values).astype(np.int64)
     else:
@@ -89,5 +89,6 @@ def _columns(
     return np.where(is_known, 1 + levels, 0)
 
 
-def _drawn(salt: str, unit: Unit) -> float:
+def drawn(salt: str, unit: Unit) -> float:
+    """A permanent random number of a unit in [0, 1), for this salt."""
     return point(salt, unit.unit8.to_bytes(8, "big", signed=True))

@@ -8,8 +8,9 @@ import numpy.typing as npt
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rollout.partials import ANYBODY, Bad, Row
-from rollout.tables import unit_bad, unit_cursor, unit_enrolled, unit_partial
+from rollout.cells import Side
+from rollout.partials import ANYBODY, PAIRED, Bad, Row
+from rollout.tables import unit_bad, unit_cursor, unit_enrolled, unit_paired, unit_partial
 from rollout.unit_values import Unit
 from streams.db import bulk
 from streams.errors import ConflictError
@@ -17,6 +18,8 @@ from streams.errors import ConflictError
 Ints = npt.NDArray[np.int64]
 
 AT_ONCE = 2_000  # rows of one transaction, as long as buckets are no larger
+
+_ENROLLED = {Side.ARMS: unit_enrolled, Side.PAIRS: unit_paired}
 
 _part, _unit, _bad, _cursor = unit_partial.c, unit_enrolled.c, unit_bad.c, unit_cursor.c
 
@@ -66,15 +69,20 @@ def advance(
         raise ConflictError(f"another process closes epoch {epoch}", fix="it is done already")
 
 
-def first_seen(connection: Connection, epoch: int, from_ms: int, to_ms: int) -> list[Seen]:
+def first_seen(
+    connection: Connection, epoch: int, side: Side, from_ms: int, to_ms: int
+) -> list[Seen]:
     """The units that were first seen in these buckets, and are not enrolled yet."""
-    known = and_(_unit.epoch == _part.epoch, _unit.unit8 == _part.unit8)
+    table = _ENROLLED[side]
+    unit = table.c
+    known = and_(unit.epoch == _part.epoch, unit.unit8 == _part.unit8)
     rows = connection.execute(
         select(_part.unit8, _part.bucket_ms, _part.arm, _part.slices, _part.first_ms)
-        .outerjoin_from(unit_partial, unit_enrolled, known)
+        .outerjoin_from(unit_partial, table, known)
         .where(
             _part.epoch == epoch, _part.bucket_ms >= from_ms, _part.bucket_ms < to_ms,
-            _part.first_ms.is_not(None), _unit.unit8.is_(None),
+            _part.arm == PAIRED if side is Side.PAIRS else _part.arm >= 0,
+            _part.first_ms.is_not(None), unit.unit8.is_(None),
         )
         .order_by(_part.first_ms, _part.slices)
     )  # fmt: skip
@@ -84,24 +92,27 @@ def first_seen(connection: Connection, epoch: int, from_ms: int, to_ms: int) -> 
     return list(found.values())
 
 
-def enrol(connection: Connection, epoch: int, found: Iterable[Unit]) -> None:
+def enrol(connection: Connection, epoch: int, side: Side, found: Iterable[Unit]) -> None:
     rows = [{"epoch": epoch, **unit._asdict()} for unit in found]
     if rows:
-        connection.execute(insert(unit_enrolled), rows)
+        connection.execute(insert(_ENROLLED[side]), rows)
 
 
-def enrolled(connection: Connection, epoch: int, from_ms: int, to_ms: int) -> list[Unit]:
+def enrolled(
+    connection: Connection, epoch: int, side: Side, from_ms: int, to_ms: int
+) -> list[Unit]:
     """The units that were enrolled in these buckets."""
+    unit = _ENROLLED[side].c
     rows = connection.execute(
-        select(_unit.unit8, _unit.bucket_ms, _unit.arm, _unit.slices).where(
-            _unit.epoch == epoch, _unit.bucket_ms >= from_ms, _unit.bucket_ms < to_ms
+        select(unit.unit8, unit.bucket_ms, unit.arm, unit.slices).where(
+            unit.epoch == epoch, unit.bucket_ms >= from_ms, unit.bucket_ms < to_ms
         )
     )
     return [Unit(*row) for row in rows]
 
 
 def sums(
-    connection: Connection, epoch: int, units: Sequence[Unit], width: int,
+    connection: Connection, epoch: int, side: Side, units: Sequence[Unit], width: int,
     enrolled_ms: tuple[int, int], span_ms: tuple[int, int],
 ) -> Ints:  # fmt: skip
     """What the events of each unit add up to, shape (units, width).
@@ -110,17 +121,20 @@ def sums(
         units: those that were enrolled in `enrolled_ms`.
         span_ms: the events that count: of these buckets, from each unit's enrolment on.
     """
+    table = _ENROLLED[side]
+    unit = table.c
+    arms = [PAIRED] if side is Side.PAIRS else [unit.arm, ANYBODY]
     own = and_(
-        _part.epoch == _unit.epoch, _part.unit8 == _unit.unit8,
-        _part.arm.in_([_unit.arm, ANYBODY]), _part.bucket_ms >= _unit.bucket_ms + span_ms[0],
-        _part.bucket_ms < _unit.bucket_ms + span_ms[1],
+        _part.epoch == unit.epoch, _part.unit8 == unit.unit8, _part.arm.in_(arms),
+        _part.bucket_ms >= unit.bucket_ms + span_ms[0],
+        _part.bucket_ms < unit.bucket_ms + span_ms[1],
     )  # fmt: skip
     rows = connection.execute(
-        select(_unit.unit8, _part.cells)
-        .join_from(unit_enrolled, unit_partial, own)
+        select(unit.unit8, _part.cells)
+        .join_from(table, unit_partial, own)
         .where(
-            _unit.epoch == epoch, _unit.bucket_ms >= enrolled_ms[0],
-            _unit.bucket_ms < enrolled_ms[1],
+            unit.epoch == epoch, unit.bucket_ms >= enrolled_ms[0],
+            unit.bucket_ms < enrolled_ms[1],
         )
     ).all()  # fmt: skip
     at = {unit.unit8: k for k, unit in enumerate(units)}
@@ -131,13 +145,15 @@ def sums(
     return found
 
 
-def up_to(connection: Connection, epoch: int, from_ms: int, to_ms: int, *, of: str) -> int:
+def up_to(
+    connection: Connection, epoch: int, from_ms: int, to_ms: int, *, enrolled: Side | None = None
+) -> int:
     """Where to stop, at the end of a bucket, so that one transaction stays short.
 
     Args:
-        of: "partial" or "enrolled": which rows are counted.
+        enrolled: units of this side are counted; None: rows of events.
     """
-    at = _part if of == "partial" else _unit
+    at = _part if enrolled is None else _ENROLLED[enrolled].c
     here = (at.epoch == epoch) & (at.bucket_ms >= from_ms) & (at.bucket_ms < to_ms)
     beyond = connection.execute(
         select(at.bucket_ms).where(here).order_by(at.bucket_ms).offset(AT_ONCE).limit(1)
@@ -182,7 +198,7 @@ def forget(connection: Connection, epoch: int, before_ms: int) -> None:
 
 def forget_units(connection: Connection, epoch: int) -> bool:
     """Some units of an epoch that is over are gone; whether there were any."""
-    for table in (unit_partial, unit_enrolled, unit_bad):
+    for table in (unit_partial, unit_enrolled, unit_paired, unit_bad):
         mine = table.c.epoch == epoch
         some = select(table.c.unit8).where(mine).limit(AT_ONCE)
         done = connection.execute(delete(table).where(mine, table.c.unit8.in_(some)))

@@ -24,7 +24,8 @@ ROWS = {
     "assigned": frozenset[str](), "version": frozenset(("created_ms",)),
     "orphan": ANY_PLACE | {"appended_ms", "seen_ms", "hops"},
     "unit_partial": frozenset[str](), "unit_enrolled": frozenset[str](),
-    "unit_bad": frozenset[str](), "unit_cursor": frozenset[str](),
+    "unit_paired": frozenset[str](), "unit_bad": frozenset[str](),
+    "unit_cursor": frozenset[str](),
 }  # fmt: skip
 """Tables that are compared row by row, and their columns that are not."""
 

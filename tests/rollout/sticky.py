@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from rollout.cells import Closed, Counted, Enrolled, Opened, Salts
+from evidence.names import Pair
+from rollout.cells import Closed, Counted, Enrolled, Opened, Salts, Side
 from rollout.epochs import Figure, Start, opened
 from rollout.spec import read
 from streams.hashing import assignment_point, keyed, partition_of
@@ -55,7 +56,11 @@ spec:
     - {name: stays, from: feedback, stat: rate, better: higher, margin: {absolute: 0.1},
        exposure: 10m}
     - {name: disagreement, from: pair, ceiling: 0.2}
+    - {name: mistakes, from: label, of: wrong, paired: true, margin: {absolute: 0.01}, matures: 12m,
+       missing: wrong, observed: always, exposure: 20m}
+    - {name: defects, from: audit, of: wrong, paired: true, margin: {absolute: 0.01}, matures: 20m}
   guardrails: [errors]
+  audits: {rate: 0.5, boost: {disagreement: 2, protected: 1}}
   stages:
     - shadow: {require: [disagreement], deadline: 10d}
     - canary: {weights: [10, 20], dwell: 6h, require: guardrails, deadline: 4d}
@@ -123,13 +128,22 @@ def _answer(draw: Any, k: int, accounts: list[str]) -> dict[str, Any]:
     return event | {"output": {"label": _one(draw, "ham", "spam")}} | timed
 
 
-def _told(draw: Any, k: int, accounts: list[str], asked: list[str]) -> dict[str, Any]:
+def _shadow(draw: Any, live: dict[str, Any]) -> dict[str, Any]:
+    """Another version's answer to the same request."""
+    version = _one(draw, *(each for each in VERSIONS if each != live["version"]))
+    names = ("type", "prediction_id", "unit_id", "arm", "route_version", "tags")
+    event = {name: live[name] for name in names if name in live}
+    said = _one(draw, {"output": {"label": "ham"}}, {"output": {"label": "spam"}})
+    return event | {"version": version, "role": "shadow"} | said
+
+
+def _told(draw: Any, k: int, accounts: list[str], asked: list[Any]) -> dict[str, Any]:
     if draw(st.booleans()) and asked:
-        request = _one(draw, *asked)
+        request = _one(draw, *asked)["prediction_id"]
         if draw(st.booleans()):
             event = {
                 "type": "io.penstock.label.v1", "label_id": f"l{k}", "prediction_id": request,
-                "source": "outcome", "label": _one(draw, "ham", "spam"),
+                "source": _one(draw, "outcome", "audit"), "label": _one(draw, "ham", "spam"),
             }  # fmt: skip
             return event | _one(draw, {}, {"supersedes": "l0"})
         return {"type": "io.penstock.feedback.v1", "name": _one(draw, "tip", "stays"),
@@ -140,12 +154,15 @@ def _told(draw: Any, k: int, accounts: list[str], asked: list[str]) -> dict[str,
             "value": _one(draw, -3, 0.5, 7, 80)}  # fmt: skip
 
 
-def _event(draw: Any, k: int, time: int, accounts: list[str], asked: list[str]) -> dict[str, Any]:
-    if _one(draw, True, True, False):
-        event = _answer(draw, k, accounts)
-        asked.append(event["prediction_id"])
-    else:
-        event = _told(draw, k, accounts, asked)
+def _event(draw: Any, k: int, time: int, accounts: list[str], asked: list[Any]) -> dict[str, Any]:
+    match _one(draw, "answer", "shadow", "told"):
+        case "shadow" if asked:
+            event = _shadow(draw, _one(draw, *asked))
+        case "told":
+            event = _told(draw, k, accounts, asked)
+        case _:
+            event = _answer(draw, k, accounts)
+            asked.append(event)
     return {"model": "spam", "time": time, **event}
 
 
@@ -218,6 +235,9 @@ class Reference:
         self._seen: set[Any] = set()
         self._given: list[tuple[str, str, int, float]] = []  # (metric, account, time, value)
         self._bad: set[tuple[str, str]] = set()
+        self._shadows: dict[str, dict[str, Any]] = {}
+        self._pairs: dict[Any, tuple[int, int]] = {}  # (metric, request, k) -> stratum, column
+        self._paired: dict[str, list[tuple[int, bool]]] = {}  # by account: (time, is new)
 
     def take(self, event: dict[str, Any]) -> None:
         partition = home_of(event)
@@ -227,14 +247,19 @@ class Reference:
         kind = event["type"].split(".")[2]
         names = {"prediction": "prediction_id", "label": "label_id", "feedback": "feedback_id"}
         about = event.get("prediction_id") if kind != "prediction" else None
-        if (identity := (kind, about, event[names[kind]])) in self._seen:
+        if (identity := (kind, about, event[names[kind]], event.get("role"),
+                         event.get("version"))) in self._seen:  # fmt: skip
             return
         self._seen.add(identity)
-        if kind == "prediction":
+        if event.get("role") == "shadow":
+            there = self._shadows.setdefault(event["prediction_id"], {})
+            there[event["version"]] = event | {"at": time}
+            self._look_at_pairs(event["prediction_id"], met)
+        elif kind == "prediction":
             self._answers[event["prediction_id"]] = event | {"met": met, "at": time}
             self._look(event["prediction_id"], met)
         elif "prediction_id" in event:
-            source = "outcome" if kind == "label" else event["name"]
+            source = event["source"] if kind == "label" else event["name"]
             self._labels.setdefault((event["prediction_id"], source), []).append(
                 event | {"at": time, "rank": ("supersedes" in event, time, id8(event, kind))}
             )
@@ -251,17 +276,60 @@ class Reference:
             return False
         return answer["at"] < CLOSES and ARMS[lane(answer["unit_id"])[0]] == answer["arm"]
 
+    def _look_at_pairs(self, request: str, met: int) -> None:
+        """Where each pair of the request stands by each metric changes while it is in time."""
+        live = self._answers.get(request)
+        if live is None or "unit_id" not in live or VERSIONS[ARMS.index(live["arm"])] != (
+            live["version"]
+        ) or not OPENS <= live["at"] < CLOSES:  # fmt: skip
+            return
+        for k in (1, 2):
+            both = {live["version"]: live, **self._shadows.get(request, {})}
+            pair = [both.get("41"), both.get(VERSIONS[k])]
+            if None in pair or live not in pair:
+                continue
+            whole = max(each["at"] for each in pair)
+            dues = []
+            for no, metric in enumerate(self._epoch.metrics):
+                if metric.side is not Side.PAIRS:
+                    continue
+                due = live["at"] // MINUTE * MINUTE + MINUTE + metric.own.settles_ms
+                dues.append(due)
+                if max(met, whole) <= due:
+                    self._pairs[no, request, k] = self._pair(metric, request, pair, due)
+            if max(met, whole) <= min(dues):
+                seen = (live["at"], live["tags"]["tier"] == "a")
+                self._paired.setdefault(live["unit_id"], []).append(seen)
+
+    def _pair(self, metric: Counted, request: str, pair: Any, due: int) -> tuple[int, int]:
+        said = [each["output"]["label"] if "output" in each else None for each in pair]
+        stratum = int(said[0] != said[1]) if len(metric.q) > 1 else 0
+        if metric.source == "pair":
+            return stratum, 1 + (Pair.CHALLENGER_WRONG if said[0] != said[1] else Pair.EQUAL)
+        number = assignment_point("a", blake2b(request.encode(), digest_size=16).digest().hex())
+        if metric.source == "audit" and number >= metric.q[stratum]:
+            return stratum, 1 + Pair.EQUAL
+        told = [e for e in self._labels.get((request, metric.label_source), []) if e["at"] <= due]
+        if not told:
+            return stratum, 0
+        truth = max(told, key=lambda each: each["rank"])["label"]
+        return stratum, 1 + {
+            (False, False): Pair.EQUAL, (False, True): Pair.CHALLENGER_WRONG,
+            (True, False): Pair.CHAMPION_WRONG, (True, True): Pair.BOTH_WRONG,
+        }[said[0] != truth, said[1] != truth]  # fmt: skip
+
     def _look(self, request: str, met: int) -> None:
         """What is known of a request by each metric changes while it is in time."""
+        self._look_at_pairs(request, met)
         if not self._counts(request):
             return
         answer = self._answers[request]
         for metric in self._epoch.metrics:
-            if metric.own is None or metric.label_source is None:
+            if metric.side is Side.PAIRS or metric.label_source is None:
                 continue
             source = metric.label_source.removeprefix("feedback:")
             told = self._labels.get((request, source), [])
-            if source == "outcome":
+            if source in ("outcome", "audit"):
                 due = answer["at"] // MINUTE * MINUTE + MINUTE + metric.own.settles_ms
                 told = [each for each in told if each["at"] <= due]
             best = max(told, key=lambda each: each["rank"], default=None)
@@ -286,6 +354,7 @@ class Reference:
         found: dict[str, Counter[Any]] = {}
         for account in ACCOUNTS:
             arm, had = lane(account)
+            self._account_pairs(found, account)
             mine = [
                 (answer, request) for request, answer in self._answers.items()
                 if answer.get("unit_id") == account and self._counts(request)
@@ -303,7 +372,7 @@ class Reference:
             found.setdefault(self._epoch.enrolled, Counter())[arm] += 1
             slots = (-1, 0) if is_new else (-1,)
             for no, metric in enumerate(self._epoch.metrics):
-                if metric.own is not None:
+                if metric.side is Side.ARMS:
                     self._account(found, no, metric, account, arm, slots, first, (mine, timely))
             for no, metric in enumerate(self._epoch.metrics):
                 if metric.crash and (
@@ -313,6 +382,7 @@ class Reference:
                     found.setdefault(self._epoch.first_bad(no), Counter())[arm] += 1
         widths = {self._epoch.enrolled: (3,)}
         widths |= {self._epoch.first_bad(no): (3,) for no in range(len(self._epoch.metrics))}
+        widths |= {self._epoch.pairs_of(no): (2, 2) for no in range(len(self._epoch.metrics))}
         vectors = {}
         for what, cells in found.items():
             no = int(what.split("/")[2]) if what.count("/") > 2 else 0
@@ -322,6 +392,35 @@ class Reference:
                 vector[place] += count
             vectors[what] = vector.ravel().tolist()
         return vectors
+
+    def _account_pairs(self, found: Any, account: str) -> None:
+        """One of its pairs with each challenger, within the exposure from its first on."""
+        if account not in self._paired:
+            return
+        first, is_new = min(self._paired[account])
+        enrolled = first // MINUTE * MINUTE
+        secret = keyed(self._secret, account).to_bytes(8, "big", signed=True).hex()
+        for no, metric in enumerate(self._epoch.metrics):
+            if metric.side is not Side.PAIRS or enrolled + metric.own.exposure_ms > MOVES:
+                continue
+            for k in (1, 2):
+                mine = sorted(
+                    place for (of, request, with_k), place in self._pairs.items()
+                    if (of, with_k) == (no, k) and self._answers[request]["unit_id"] == account
+                    and enrolled <= self._answers[request]["at"] < enrolled + metric.own.exposure_ms
+                )  # fmt: skip
+                if not mine:
+                    continue
+                u = assignment_point(f"r/pair\0{metric.name}", secret)
+                stratum, column = mine[int(u * len(mine))]
+                for slot in (-1, 0) if is_new else (-1,):
+                    cells = found.setdefault(self._epoch.what(no, slot), Counter())
+                    group = (k - 1) * len(metric.q) + stratum
+                    cells[group, 0] += 1
+                    cells[group, column] += column > 0
+                both = found.setdefault(self._epoch.pairs_of(no), Counter())
+                both[k - 1, 0] += len(mine)
+                both[k - 1, 1] += sum(column > 0 for _, column in mine)
 
     def _account(self, found: Any, no: int, metric: Counted, account: str, arm: int, slots: Any,
                  first: int, answers: Any) -> None:  # fmt: skip
