@@ -9,6 +9,7 @@ import faust
 from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types.auth import CredentialsT
+from mode.threads import ServiceThread, WorkerThread
 
 from streams.logs.kafka_cluster import Cluster
 
@@ -48,8 +49,18 @@ def new_app(cluster: Cluster, *, group: str, folder: str) -> faust.App:
     )
 
 
+class _Worker(WorkerThread):
+    """Keeps no process: one that joins a group cannot stop until the group has answered."""
+
+    def __init__(self, service: ServiceThread, **kwargs: Any) -> None:
+        super().__init__(service, **kwargs)
+        self.daemon = True
+
+
 class _Thread(driver.AIOKafkaConsumerThread):
     """Reads as our other engine does, which Faust has no settings for."""
+
+    Worker = _Worker
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer: Any = super()._create_worker_consumer(transport)
