@@ -1,20 +1,24 @@
 """What control hears of other rooms, while it holds the lease."""
 
 from penstock.installation import Installation
-from rollout import measurements
-from streams.subscriptions import Subscription
-from streams.topics import MEASUREMENTS
+from streams.subscriptions import Handle, Subscription
+from streams.topics import Topic
 
 
-class Measurements:
-    """The rollouts' reading of `measurements`; it begins with the first step.
+class Listening:
+    """A consumer's reading of a topic; it begins with the first step.
 
     Who does not hold the lease never steps, and so takes no partition of the group.
     """
 
-    def __init__(self, here: Installation, *, owner: str) -> None:
+    def __init__(
+        self, here: Installation, topic: Topic, *, consumer: str, owner: str, handle: Handle
+    ) -> None:
         self._here = here
+        self._topic = topic
+        self._consumer = consumer
         self._owner = owner
+        self._handle = handle
         self._heard: Subscription | None = None
 
     def step(self) -> bool:
@@ -22,8 +26,8 @@ class Measurements:
         if self._heard is None:
             here = self._here
             self._heard = Subscription(
-                here.log, here.engine, topic=MEASUREMENTS.name, consumer="rollout",
-                owner=self._owner, clock=here.clock, handle=measurements.handle,
+                here.log, here.engine, topic=self._topic.name, consumer=self._consumer,
+                owner=self._owner, clock=here.clock, handle=self._handle,
             )  # fmt: skip
         return self._heard.step() > 0
 

@@ -86,7 +86,7 @@ class Mlflow:
             self._client = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S)
         except (httpx.InvalidURL, ValueError) as error:
             raise ConfigError(f"{url!r} is no address of a server", why=str(error)) from error
-        self._url = url
+        self.url = url
 
     def __enter__(self) -> "Mlflow":
         return self
@@ -111,7 +111,7 @@ class Mlflow:
                 break
         if not found:
             raise InputError(
-                f"{self._url} has no version of a model {name!r}", field="--as",
+                f"{self.url} has no version of a model {name!r}", field="--as",
                 fix="say with --as what it is called there",
             )  # fmt: skip
         return sorted(found, key=lambda each: int(each.version))
@@ -163,7 +163,7 @@ class Mlflow:
             found: dict[str, Any] = msgspec.json.decode(answer.content, type=dict)
         except msgspec.DecodeError as error:
             raise UnavailableError(
-                f"{self._url} answers {what} with something else than JSON", why=str(error)
+                f"{self.url} answers {what} with something else than JSON", why=str(error)
             ) from error
         return found
 
@@ -178,20 +178,20 @@ class Mlflow:
     def _check(self, answer: httpx.Response) -> None:
         if answer.status_code in (401, 403):
             raise ConfigError(
-                f"{self._url} does not let us in ({answer.status_code})",
+                f"{self.url} does not let us in ({answer.status_code})",
                 fix="set PENSTOCK_MLFLOW_TOKEN to a token that may read the registry",
             )
         if answer.status_code == 404:
-            raise InputError(f"{self._url} does not have {answer.url.path}", field="--from")
+            raise InputError(f"{self.url} does not have {answer.url.path}", field="--from")
         if answer.is_error:
             answer.read()
             raise UnavailableError(
-                f"{self._url} answers {answer.status_code}", why=answer.text[:200]
+                f"{self.url} answers {answer.status_code}", why=answer.text[:200]
             )
 
     def _away(self, error: httpx.HTTPError) -> UnavailableError:
         return UnavailableError(
-            f"{self._url} does not answer", why=str(error) or type(error).__name__,
+            f"{self.url} does not answer", why=str(error) or type(error).__name__,
             fix="check --from, and whether the server is up",
         )  # fmt: skip
 

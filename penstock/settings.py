@@ -105,6 +105,11 @@ class Settings:
     mlflow_url: str = ""
     mlflow_token: str = ""
 
+    # Where webhooks may lead: beginnings of addresses, separated by commas; empty: nowhere.
+    outbound_prefixes: str = ""
+    # Networks that are not public and may be sent to all the same, separated by commas.
+    outbound_networks: str = ""
+
     # Milliseconds of the domain clock per millisecond of the wall's; other than 1 in the demo.
     speed: float = 1.0
 

@@ -5,15 +5,17 @@ import tempfile
 from pathlib import Path
 
 from msgspec import Struct
-from sqlalchemy import Engine
 
+from penstock import following
 from penstock.installation import Installation
 from penstock.mlflow import Mlflow, ModelVersion, Run, onnx_of
-from rollout import routes, store
-from streams import bundles, files, versions
+from streams import aliases, bundles, files, versions
+from streams.aliases import Alias
 from streams.bundles import Attestation, Bundle, Setting
 from streams.db.engine import reading, writing
 from streams.errors import ConflictError
+
+KNOWN, REGISTERED = "known", "registered"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
@@ -43,18 +45,26 @@ def sync(
 ) -> Sync:
     """Every version that is ready is registered under its number, with what made it.
 
-    The alias is set to the champion of the route once no rollout has it: whoever deploys by the
-    alias follows what was decided here.
+    The alias is set to the champion of the route once no rollout has it, now and by control from
+    now on: whoever deploys by the alias follows what was decided here.
     """
     found = mlflow.versions(name)
     synced = [_synced(here, mlflow, model, each, by=by) for each in found]
-    champion = _champion(here.engine, model, route)
-    if champion not in {each.version for each in found}:
+    with reading(here.engine) as connection:
+        champion = following.champion(connection, model, route)
+    ours = tuple(each.version for each in synced if each.state in (KNOWN, REGISTERED))
+    if champion not in ours:
         champion = None
     if champion is not None and not any(
         alias in each.aliases for each in found if each.version == champion
     ):
         mlflow.set_alias(name, alias, champion)
+    follows = Alias(
+        model=model, route=route, url=mlflow.url, name=name, alias=alias, versions=ours,
+        stands_for=champion,
+    )  # fmt: skip
+    with writing(here.engine) as connection:
+        aliases.follow(connection, follows)
     return Sync(model=model, versions=synced, alias=alias, champion=champion)
 
 
@@ -83,7 +93,7 @@ def _synced(
         return Synced(version=found.version, state=f"conflict: {error.message}")
     return Synced(
         version=found.version,
-        state="known" if found.version in before else "registered",
+        state=KNOWN if found.version in before else REGISTERED,
         attestation=version.attestation,
         digest=version.digest,
     )
@@ -103,13 +113,3 @@ def _bundle(run: Run, *, onnx: str | None) -> Bundle:
         dataset=", ".join(run.datasets)[:200],
         commit=commit if _COMMIT.fullmatch(commit) else "",
     )
-
-
-def _champion(engine: Engine, model: str, route: str) -> str | None:
-    """Who answers on the route, once nothing is being decided about it."""
-    with reading(engine) as connection:
-        if store.holder(connection, model, route) is not None:
-            return None
-        tables = {(table.model, table.route): table for table in routes.newest(connection)}
-    table = tables.get((model, route))
-    return None if table is None else table.champion.version

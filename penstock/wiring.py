@@ -20,7 +20,7 @@ from streams.installation import keep_expiry, keep_tick
 from streams.logs.embedded import EmbeddedLog
 from streams.models import Declaration
 from streams.presence import Told
-from streams.topics import EVENTS, TOPICS
+from streams.topics import DECISIONS, EVENTS, MEASUREMENTS, TOPICS
 from streams.versions import Version
 
 Role = Callable[[Settings, threading.Event, Vitals], None]
@@ -61,8 +61,12 @@ def intake(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
 def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
     """What one process at a time does: relay, expiry, retention, the clock's tick."""
     from penstock.control import Control, Duty
-    from penstock.listening import Measurements
+    from penstock.following import Follower
+    from penstock.listening import Listening
     from penstock.ops.control import Keeper
+    from penstock.webhooks import delivering, keeping
+    from penstock.webhooks.telling import Teller
+    from rollout import measurements
     from rollout.closer import UnitCloser
     from streams.closer import Closer
     from streams.relay import Relay
@@ -74,13 +78,22 @@ def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
             here.engine, topic=EVENTS.name, partitions=lambda: len(here.log.bounds(EVENTS.name))
         )
         relay = Relay(here.log, here.engine, owner=name, clock=here.clock)
-        measured = Measurements(here, owner=name)
+        measured = Listening(
+            here, MEASUREMENTS, consumer="rollout", owner=name, handle=measurements.handle
+        )
+        decided = Listening(
+            here, DECISIONS, consumer="webhooks", owner=name, handle=Teller(here.clock).handle
+        )
+        deliverer = delivering.Deliverer(here.engine, keeping.fetcher(settings))
         duties = [
             Duty("relay", 0.1, lambda: relay.step() > 0),
             Duty("closer", 1.0, closer.step),
             Duty("units", 1.0, sticky.step),
             Duty("tick", 1.0, lambda: _tick(here)),
             Duty("measurements", 1.0, measured.step),
+            Duty("webhook messages", 1.0, decided.step),
+            Duty("webhooks", 0.5, deliverer.step),
+            Duty("webhook history", 600.0, lambda: delivering.forget(here.engine)),
             Duty("rollouts", 1.0, lambda: _watch(here)),
             Duty("chain heads", 60.0, lambda: _publish_heads(here)),
             Duty("routes", 60.0, lambda: _renew_routes(here)),
@@ -90,10 +103,14 @@ def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
             Duty("log retention", 60.0, lambda: _trim(here)),
             Duty("processes", 60.0, lambda: _forget_processes(here)),
         ]
+        if settings.mlflow_url:
+            follower = Follower(here.engine, settings, owner=name, clock=here.clock)
+            duties.append(Duty("mlflow aliases", 5.0, follower.step))
         keeper = Control(here.engine, duties, owner=name)
-        with _playing(here, vitals, Keeper(here, keeper)):
+        with _playing(here, vitals, Keeper(here, keeper, deliverer)):
             keeper.run(stop, tick=vitals.beat)
-        measured.close()
+        for ending in (measured, decided, deliverer):
+            ending.close()
 
 
 def shadow(

@@ -415,3 +415,61 @@ kept_answer = Table(
     Index("ix_kept_answer_expires_ms", "expires_ms"),
     comment="answers to requests that changed something, for who asks again with the same key",
 )
+
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("models", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("secret_before", Text, nullable=False),
+    Column("before_until_ms", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("ended_ms", BigInteger),
+    Column("ended_why", Text, nullable=False),
+    Column("took_ms", BigInteger),
+    Column("failing_ms", BigInteger),
+    Column("failure", Text, nullable=False),
+    comment="who is told of decisions by HTTP; the secret signs, so it stands here as it is",
+)
+
+webhook_delivery = Table(
+    "webhook_delivery",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("webhook", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_ms", BigInteger),
+    Column("tried_ms", BigInteger),
+    Column("status", SmallInteger),
+    Column("said", Text, nullable=False),
+    UniqueConstraint("webhook", "message_id"),
+    Index(
+        "ix_webhook_delivery_due_ms",
+        "due_ms",
+        sqlite_where=text("due_ms IS NOT NULL"),
+        postgresql_where=text("due_ms IS NOT NULL"),
+    ),
+    comment="what each webhook was told, or is to be: again at due_ms",
+)
+
+mlflow_alias = Table(
+    "mlflow_alias",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("alias", Text, nullable=False),
+    Column("versions", Text, nullable=False),
+    Column("stands_for", Text),
+    comment="aliases at an MLflow server that follow who has a route",
+)

@@ -23,6 +23,7 @@ KNOW_SQL = {
     "streams/ledger.py", "streams/positions.py", "streams/counters.py", "streams/subscriptions.py",
     "streams/deadletters.py", "streams/outbox.py", "streams/plans.py", "streams/codes.py",
     "streams/closer.py", "streams/expiry.py", "streams/presence.py", "streams/repeats.py",
+    "streams/webhooks.py", "streams/deliveries.py", "streams/aliases.py",
     "rollout/routes.py",
     "rollout/kept.py", "rollout/readers.py", "rollout/measurements.py", "rollout/units.py",
 }  # fmt: skip

@@ -32,6 +32,7 @@ COMMANDS = {
     "rollout": (f"{_HERE}.rollout", "rollout", "Take a challenger to full weight, or back."),
     "verify": (f"{_HERE}.verify", "verify", "Recompute an exported rollout, anywhere."),
     "key": (f"{_HERE}.key", "key", "Make, list and revoke API keys."),
+    "webhook": (f"{_HERE}.webhook", "webhook", "Tell decisions to other systems by HTTP."),
     "db": (f"{_HERE}.db", "db", "Upgrade the database's schema, or show where it is."),
     "status": (f"{_HERE}.status", "status", "Show every role, log, database and backlog."),
     "doctor": (f"{_HERE}.doctor", "doctor", "Check this installation and say what to do."),

@@ -139,9 +139,9 @@ def shown(name: str, value: Any) -> str:
             text = utc(value)
         case float():
             text = f"{value:g}"
-        case list() if all(isinstance(part, str) for part in value):
+        case list() | tuple() if all(isinstance(part, str) for part in value):
             text = ", ".join(value)
-        case list() | dict():
+        case list() | tuple() | dict():
             text = _compact(value)
         case _:
             text = str(value)

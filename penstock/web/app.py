@@ -27,11 +27,13 @@ from penstock.web import (
     rollouts,
     routes,
     specs,
+    webhooks,
 )
 from penstock.web.auth import Door
 from penstock.web.board import Board
 from penstock.web.regroup import Regrouper
 from penstock.web.watch import Watch
+from penstock.webhooks import keeping
 from streams.errors import Error
 from streams.keys import KeyRing
 from streams.logs.base import Log
@@ -115,6 +117,7 @@ def create_app(
     here = Store(engine, read_clock(settings))
     for part in (rollouts, specs, decisions):
         part.install(app, keys, here)
+    webhooks.install(app, keys, engine, keeping.fetcher(settings))
     _describe(app)
     app.add_middleware(Door, names=_names(settings))
     app.add_middleware(Rim)
@@ -171,7 +174,7 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schemas = described().setdefault("components", {}).setdefault("schemas", {})
-            for part in (ingest, routes, ofrep, models, rollouts, specs, decisions):
+            for part in (ingest, routes, ofrep, models, rollouts, specs, decisions, webhooks):
                 schemas.update(part.schemas())
             schemas["Problem"] = problems.SCHEMA
         return described()

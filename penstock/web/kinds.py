@@ -120,6 +120,12 @@ KINDS: dict[str, Kind] = {
         "Nobody has made a rollout of this name.",
         "See /v1/rollouts for those that there are; POST a spec there to make one.",
     ),
+    "no-webhook": Kind(
+        404,
+        "There is no such webhook",
+        "Nobody has made a webhook of this id.",
+        "See /v1/webhooks for those that there are.",
+    ),
     "method-not-allowed": Kind(
         405,
         "The path does not take this method",
@@ -192,6 +198,13 @@ KINDS: dict[str, Kind] = {
         "The decision cannot be made as it is written",
         "A field is unknown, missing, of another type, or names what is not there.",
         'Send {"action": "promote", "reason": "why"}; /openapi.json has every field.',
+    ),
+    "bad-webhook": Kind(
+        422,
+        "The webhook cannot be as it is written",
+        "A field is unknown, missing, of another type; or nothing may be sent to the address.",
+        'Send {"url": "https://host/path"} with an address that PENSTOCK_OUTBOUND_PREFIXES allows;'
+        " /openapi.json has every field.",
     ),
     "bad-spec": Kind(
         422,

@@ -27,7 +27,10 @@ from penstock.ops import vitals as vital
 from penstock.ops.probe import Probe
 from penstock.ops.server import serving
 from penstock.ops.vitals import Vitals
+from penstock.outbound.fetcher import Fetcher
+from penstock.outbound.rules import Rules
 from penstock.settings import Settings
+from penstock.webhooks.delivering import Deliverer
 from rollout.shadow import Candidate
 from rollout.shadow_pass import Shadow
 from streams.db.engine import writing
@@ -77,6 +80,10 @@ def working(here, vitals):
             yield worker
     finally:
         worker.close()
+
+
+def delivering(here) -> Deliverer:
+    return Deliverer(here.engine, Fetcher(Rules()))
 
 
 def away(here) -> None:
@@ -180,7 +187,7 @@ def test_control_tells_its_lease_its_duties_and_its_outbox(here, asked):
         Duty("bad", 0.01, lambda: (_ for _ in ()).throw(failing)),
     ]
     control, stop = Control(here.engine, duties, owner="c"), threading.Event()
-    watched = control_ops.Keeper(here, control)
+    watched = control_ops.Keeper(here, control, delivering(here))
     running = threading.Thread(target=control.run, args=(stop,))
     with asked.vitals.playing(watched):
         waiting = asked("/metrics")[1], asked("/readyz")[0]
@@ -283,6 +290,6 @@ def shadowing(here, vitals):
 
 @contextmanager
 def controlling(here, vitals):
-    watched = control_ops.Keeper(here, Control(here.engine, [], owner="c"))
+    watched = control_ops.Keeper(here, Control(here.engine, [], owner="c"), delivering(here))
     with vitals.playing(watched):
         yield

@@ -1,0 +1,1 @@
+"""Decisions by HTTP, to whoever asked for them: signed, at least once (Standard Webhooks)."""
