@@ -7,13 +7,14 @@ proven good can still lose that standing.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from evidence.domain import InputError, finite, open_unit
 from evidence.results import Evidence, Interval, Side
 from evidence.sequences import Epoch, bound, estimate, log_e, log_e_late, units
 
+UNSEEN = "within its margin only if what was never answered was good"
 CONTRADICTION = "no effect explains the counts: the split or another assumption is broken"
 
 
@@ -160,6 +161,7 @@ def judge(
     *,
     peak: float = -math.inf,
     invalid: tuple[str, ...] = (),
+    worst: Sequence[Epoch] = (),
 ) -> Judgement:
     """What the frozen counts say about one metric.
 
@@ -173,6 +175,9 @@ def judge(
             periodic.
         peak: log E_harm at its highest in earlier looks.
         invalid: why the data cannot be trusted (sample ratio, coverage, stale routes ...).
+        worst: the epochs of period 1 once more, with the units whose outcome nobody saw counted as
+            bad in both arms. Safe must then be proven of both: then a version cannot hide its
+            errors by not answering. None where every outcome is seen.
 
     Raises:
         InputError: no period, or several for a question that has none.
@@ -188,11 +193,17 @@ def judge(
     """
     if not periods or (len(periods) > 1 and not question.periodic):
         raise InputError("periods", len(periods), "must be one, or more of a periodic question")
-    safe = _account_of_safe(question, alphas.safe, periods[0])
+    seen = safe = _account_of_safe(question, alphas.safe, periods[0])
+    if worst:
+        unseen = _account_of_safe(question, alphas.safe, worst)
+        if unseen.log_e < seen.log_e:
+            safe = replace(seen, log_e=unseen.log_e, interval=unseen.interval)
     harm = _account_of_harm(question, alphas.harm, periods)
     reasons = (*invalid, CONTRADICTION) if safe.interval is None else invalid
     highest = max(peak, harm.log_e)
     verdict = _verdict(safe, latched=highest >= -math.log(alphas.harm), invalid=reasons)
+    if verdict is Verdict.UNDECIDED and seen.rejects:
+        reasons = (UNSEEN,)
     return Judgement(
         verdict, safe, harm, highest, _standing(question, verdict, safe, harm), reasons
     )

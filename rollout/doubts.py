@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from evidence.maturity import Maturity, coverage_test
+from evidence.results import Side as Direction
 from evidence.risks import EventShare
-from evidence.sequences import Epoch, log_e_both
+from evidence.sequences import Epoch, log_e, log_e_both
 from evidence.shares import log_e_split
-from rollout.cells import SPLIT, Counted, Ints, Opened, Side
+from rollout.cells import ASSIGNED, EVERYWHERE, SPLIT, Counted, Ints, Opened, Side
 from rollout.looks import Look
-from rollout.tested import arms_of, counted, halves
+from rollout.tested import arms_of, counted, evidence, guardrail, halves, missing_of
+from streams.errors import InputError
 
 ALPHA = 0.001  # of each test of the split and of coverage
 AT_MOST = 0.01  # of the answers may be astray or stale
@@ -29,7 +31,7 @@ def of_all(look: Look, epochs: Sequence[Opened]) -> Iterator[str]:
     for epoch in epochs:
         split, arms = split_of(look, epoch)
         astray += [split["misassigned"], split["stale"]]
-        units, known = units_of(look, epoch), _shares(epoch)
+        units, known = _drawn(look, epoch), _shares(epoch)
         held = [k for k, share in enumerate(known) if share > 1e-12]
         if len(held) > 1 and units[held].sum():
             drawn.append(units[held])
@@ -49,6 +51,16 @@ def units_of(look: Look, epoch: Opened) -> Ints:
         return split_of(look, epoch)[1]
     found = look.vector(epoch.enrolled)
     return found if len(found) else np.zeros(1 + len(epoch.challengers), np.int64)
+
+
+def _drawn(look: Look, epoch: Opened) -> Ints:
+    """Units of each arm that were drawn, answered or not, as far as somebody counted them."""
+    answered = units_of(look, epoch)
+    assigned = look.vector(epoch.assigned)
+    if epoch.sticky or not len(assigned):
+        return answered
+    found = assigned.reshape(-1, len(ASSIGNED))[:, 0]
+    return found if found.sum() > answered.sum() else answered
 
 
 def _shares(epoch: Opened) -> Sequence[float]:
@@ -74,6 +86,8 @@ def of_metric(
     metric = epochs[-1][2]
     if metric.label_source is not None and _maturity(look, epochs, slot).invalid:
         yield "more than 2 % of its labels were corrected after they had counted"
+    if metric.source == "prediction" and _exceeds_missing(look, epochs, k):
+        yield "more answers are missing than its limit allows"
     covered = [c for c in (_coverage(look, *each, k, slot) for each in epochs) if c is not None]
     if covered and coverage_test(covered, alpha=ALPHA).rejects:
         yield "outcomes go missing more often in one arm than in the other"
@@ -117,6 +131,25 @@ def _maturity(look: Look, epochs: Sequence[tuple[Opened, int, Counted]], slot: i
     return found
 
 
+def _exceeds_missing(look: Look, epochs: Sequence[tuple[Opened, int, Counted]], k: int) -> bool:
+    """Whether more answers are missing than their own limit allows: then the others say little."""
+    told, limit = [], 0.0
+    for epoch, _, _ in epochs:
+        no = missing_of(epoch)
+        if no is None:
+            continue
+        metric, vector = epoch.metrics[no], look.vector(epoch.what(no, EVERYWHERE))
+        test = guardrail(metric, pi=epoch.challengers[k].pi, planned_units=epoch.planned_units)
+        try:
+            found = evidence(epoch, metric, k, vector)
+        except InputError:  # its own verdict says why
+            return False
+        if found is not None and test is not None:
+            told.append(found)
+            limit = test.question.limit
+    return bool(told) and float(log_e(told, limit, Direction.ABOVE)) >= -math.log(ALPHA)
+
+
 def _coverage(
     look: Look, epoch: Opened, no: int, metric: Counted, k: int, slot: int
 ) -> Epoch | None:
@@ -131,7 +164,9 @@ def _coverage(
         assigned = look.vector(epoch.assigned)
         if epoch.sticky or not len(assigned):  # clients count requests, and not who is compared
             return None
-        cells = assigned.reshape(-1, 2)[[0, 1 + k]]
+        if missing_of(epoch) is not None:  # a limit of its own says how much may be missing
+            return None
+        cells = assigned.reshape(-1, len(ASSIGNED))[[0, 1 + k]]
         there, known = cells[:, 0], cells[:, 1]
     else:
         return None

@@ -13,13 +13,14 @@ from msgspec import Struct
 from evidence.decision import Alphas, Judgement, Standing, Verdict, harm_budget, split_alpha
 from evidence.decision import judge as decide
 from evidence.forms import Form, Guardrail
-from evidence.results import LOG_LIMIT, Side
+from evidence.results import LOG_LIMIT
+from evidence.results import Side as Direction
 from evidence.sequences import Epoch, log_e_late
 from rollout import doubts
-from rollout.cells import EVERYWHERE, Arm, Ceiling, Counted, Opened
+from rollout.cells import EVERYWHERE, Arm, Ceiling, Counted, Opened, Side
 from rollout.decisions import Judged
 from rollout.looks import Look, digest, key_of
-from rollout.tested import evidence, first_bad, guardrail
+from rollout.tested import evidence, first_bad, guardrail, unanswered
 from streams.errors import InputError
 
 VERSION = 1
@@ -186,7 +187,10 @@ class _Bench:
         assert test is not None
         reasons = tuple(self._doubts(seen, k, slot, test.question.equal))
         peak = self.peaks.get(key, -math.inf)
-        judgement = decide(test.question, self._alphas, periods, peak=peak, invalid=reasons)
+        worst = self._worst(seen, k) if slot == EVERYWHERE else []
+        judgement = decide(
+            test.question, self._alphas, periods, peak=peak, invalid=reasons, worst=worst
+        )
         self.peaks[key] = _written(judgement.peak)
         return test, judgement
 
@@ -198,6 +202,24 @@ class _Bench:
             else None
             for epoch, no, metric in seen
         ]
+
+    def _worst(self, seen: Seen, k: int) -> list[Epoch]:
+        """What each epoch says if all that was never answered was bad; none where nobody knows.
+
+        A limit on missing answers lets a version miss more of them than the champion: then these
+        could hide what else it does wrong.
+        """
+        found: list[Epoch] = []
+        is_known = False
+        for epoch, no, metric in seen:
+            bad = None
+            if metric.source == "prediction" and metric.loss != "missing":
+                bad = unanswered(epoch, k, self._look.vector(epoch.assigned))
+            vector = self._look.vector(epoch.what(no, EVERYWHERE))
+            told = evidence(epoch, metric, k, vector, bad=bad)
+            found += [] if told is None else [told]
+            is_known |= bad is not None and metric.side is Side.ARMS
+        return found if is_known else []
 
     def _periods(self, seen: Seen) -> int:
         """How many periods some epoch has counted."""
@@ -216,7 +238,7 @@ class _Bench:
         kept = [each for each in told if each is not None]
         if newest.crash is None or not kept:
             return False
-        now = _written(float(log_e_late(kept, newest.crash, Side.ABOVE)))
+        now = _written(float(log_e_late(kept, newest.crash, Direction.ABOVE)))
         self.peaks[key] = max(self.peaks.get(key, -math.inf), now)
         return self.peaks[key] >= -math.log(self._alphas.harm)
 

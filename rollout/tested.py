@@ -9,7 +9,7 @@ from evidence.names import Form, Pair
 from evidence.paired import Pairs
 from evidence.risks import EventShare
 from evidence.sequences import Epoch
-from rollout.cells import HALVES, Counted, Ints, Opened, Side, outcomes, shaped
+from rollout.cells import ASSIGNED, HALVES, Counted, Ints, Opened, Side, outcomes, shaped
 
 _BETWEEN = (Form.DIFFERENCE, Form.EVENT_SHARE, Form.RATIO, Form.QUANTILE)
 
@@ -50,8 +50,13 @@ def _arms(metric: Counted, pi: float | None, plan: Plan) -> Arms:
     return Arms(levels=metric.levels, pi=pi, centre=metric.centre, sd=metric.sd, plan=plan)
 
 
-def evidence(opened: Opened, metric: Counted, k: int, vector: Ints) -> Epoch | None:
+def evidence(
+    opened: Opened, metric: Counted, k: int, vector: Ints, *, bad: Ints | None = None
+) -> Epoch | None:
     """What one epoch's frozen `vector` says of challenger `k`; None: nothing that could be tested.
+
+    Args:
+        bad: units of the champion and of the challenger that it lacks, and that count as bad.
 
     Raises InputError for a vector of another shape than the metric's.
     """
@@ -60,7 +65,24 @@ def evidence(opened: Opened, metric: Counted, k: int, vector: Ints) -> Epoch | N
     if test is None or test.statistic is None:
         return None
     found = outcomes(metric, counted(opened, metric, vector))
-    return Epoch(test.statistic, _read(metric, found, k))
+    return Epoch(test.statistic, _read(metric, found, k, bad))
+
+
+def unanswered(opened: Opened, k: int, assigned: Ints) -> Ints | None:
+    """Requests of the champion and of challenger `k` that were assigned and never answered.
+
+    None where clients did not count them, or the spec sets no limit to them.
+    """
+    if missing_of(opened) is None or not len(assigned):
+        return None
+    both = assigned.reshape(-1, len(ASSIGNED))[[0, 1 + k]]
+    found: Ints = np.maximum(both[:, 0] - both[:, 1], 0)
+    return found
+
+
+def missing_of(opened: Opened) -> int | None:
+    """The metric that limits missing answers."""
+    return next((no for no, metric in enumerate(opened.metrics) if metric.loss == "missing"), None)
 
 
 def first_bad(opened: Opened, metric: Counted, k: int, vector: Ints) -> Epoch | None:
@@ -82,10 +104,12 @@ def arms_of(found: Ints, k: int) -> Ints:
     return np.stack([found[:HALVES].sum(axis=0), found[HALVES + k]])
 
 
-def _read(metric: Counted, found: Ints, k: int) -> Ints:
+def _read(metric: Counted, found: Ints, k: int, bad: Ints | None = None) -> Ints:
     """The counts in the shape of the metric's statistic."""
     if metric.side is Side.ARMS:
         arms = arms_of(found, k)
+        if bad is not None:
+            arms[:, int(np.argmax(metric.levels))] += bad
         match metric.form:
             case Form.EVENT_SHARE:
                 return arms[:, 1]

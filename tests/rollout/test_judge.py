@@ -361,3 +361,69 @@ def test_in_shadow_what_would_compare_arms_compares_answers():
     assert shadow["latency"] == (Side.PAIRS, Form.PAIRED_DIFFERENCE)
     assert shadow.keys() == {"errors", "latency", "disagreement", "wrong", "defects"}
     assert CANARY.challengers[0].pi == pytest.approx(PI)
+
+
+def answered(*by_arm, of=CANARY):
+    """Assigned and answered requests of each arm, as clients count them."""
+    no, metric = named(of, "missing")
+    champion, *others = by_arm
+    half = [count // 2 for count in champion]
+    rows = [half, [c - h for c, h in zip(champion, half, strict=True)], *others]
+    cells = np.zeros((metric.groups(len(others)), metric.columns), np.int64)
+    cells[:, :2] = rows
+    return {
+        of.assigned: tuple(n for row in by_arm for n in row),
+        of.what(no, EVERYWHERE): tuple(cells.ravel().tolist()),
+        **split(of, *(each[1] for each in by_arm)),
+    }
+
+
+WITHOUT = msgspec.structs.replace(
+    CANARY, metrics=tuple(metric for metric in CANARY.metrics if metric.loss != "missing")
+)
+HALF_A_POINT = answered((500_000, 495_000), (300_000, 295_500), (200_000, 198_000))
+NOT_WORSE = arms(CANARY, "errors", [485_100, 9_900], [[289_590, 5_910], [194_040, 3_960]])
+
+
+def test_a_limit_on_missing_answers_says_how_many_may_be_missing():
+    no, _ = named(CANARY, "missing")
+    unlimited = {what: cells for what, cells in HALF_A_POINT.items() if what != CANARY.what(no, -1)}
+
+    record = judge(look(HALF_A_POINT | NOT_WORSE))
+    without = judge(look(unlimited | NOT_WORSE, of=(WITHOUT,)))
+
+    assert not record.broken
+    assert verdict(record, "missing").verdict is Verdict.SAFE
+    assert verdict(record, "errors").verdict is Verdict.SAFE
+    assert verdict(without, "errors").verdict is Verdict.INVALID
+
+
+def test_answers_missing_beyond_their_limit_make_the_others_invalid():
+    many = answered((500_000, 495_000), (300_000, 285_000), (200_000, 198_000))
+
+    record = judge(look(many | NOT_WORSE))
+
+    assert verdict(record, "missing").verdict is Verdict.HARM
+    assert verdict(record, "errors").verdict is Verdict.INVALID
+    assert verdict(record, "errors", "43").verdict is not Verdict.INVALID
+
+
+def test_errors_that_were_never_answered_are_not_called_safe():
+    """Errors 1 % and 1 %, but 0.9 points more are missing, within their margin of one point. Errors
+    may be half as many again; all that are bad may be nearly twice as many."""
+    hidden = answered((500_000, 500_000), (300_000, 297_300), (200_000, 200_000))
+    equal = arms(CANARY, "errors", [495_000, 5_000], [[294_327, 2_973], [198_000, 2_000]])
+
+    found = verdict(judge(look(hidden | equal)), "errors")
+
+    assert found.verdict is Verdict.UNDECIDED
+    assert "within its margin only if what was never answered was good" in found.reasons
+    assert found.estimate == pytest.approx(1, abs=0.01)
+    assert found.upper > found.limit
+
+
+def test_a_split_is_held_against_what_was_assigned_where_clients_counted_it():
+    lost = answered((500_000, 500_000), (300_000, 290_000), (200_000, 200_000))
+
+    assert not judge(look(lost)).broken
+    assert judge(look({what: lost[what] for what in lost if what != CANARY.assigned})).broken
