@@ -8,9 +8,11 @@ from msgspec.structs import replace
 
 from evidence.decision import Verdict
 from evidence.intervals import wilson
+from penstock import review_counts
+from penstock.review_counts import Reviewed, reviewed
 from penstock.rollout_details import Waiting, scene, waiting, word
 from penstock.rollouts import Store
-from rollout import kept, store
+from rollout import kept, reviewing, store
 from rollout.courses import LIVE, Kind
 from rollout.decisions import Judged
 from rollout.enrolment import follows_up
@@ -71,6 +73,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     looked_ms: int | None
     now_ms: int
     metrics: list[Known]
+    reviews: list[Reviewed]
     waits: list[Waiting]
     doubts: list[str]
     harm_budget: Budget | None
@@ -83,6 +86,7 @@ def explained(here: Store, name: str) -> Explained:
     with reading(here.engine) as connection:
         standing, look = store.standing(connection, name), kept.newest(connection, name)
         found = [kept.newest(connection, each.rollout) for each in store.summaries(connection)]
+        asked = reviewing.counts(connection, standing)
         now_ms = here.clock.domain_ms()
         is_followed = follows_up(connection, standing, now_ms=now_ms)
     seen = scene(standing, look, now_ms=now_ms)
@@ -93,6 +97,7 @@ def explained(here: Store, name: str) -> Explained:
         rollout=name, stage=seen.kind, step=step, snapshot=look.digest if look else "",
         looked_ms=look.at_ms if look else None, now_ms=now_ms,
         metrics=list(_metrics(seen, look)) if seen.kind in LIVE else [],
+        reviews=reviewed(seen.left, asked),
         waits=waiting(seen),
         doubts=list(look.record.broken) if look else [],
         harm_budget=_budget(standing, look),
@@ -120,6 +125,8 @@ def words(found: Explained) -> Iterator[str]:
                 f"      known in about {_span(days)}, nine times in ten within {_span(ninety)},"
                 " at this effect and pace"
             )
+    for line in review_counts.words(found.reviews):
+        yield f"  {line}"
     for doubt in found.doubts:
         yield f"  in doubt: {doubt}"
     for wait in found.waits:

@@ -1,12 +1,14 @@
 """A rollout with its newest look: what the command line and the API show of it. Pure."""
 
 import hashlib
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
 
 from evidence.decision import Verdict
 from evidence.names import Form
+from penstock.review_counts import Reviewed, reviewed
 from penstock.rollout_views import View, view
 from rollout import controller, gates
 from rollout.decisions import Judged
@@ -15,6 +17,7 @@ from rollout.kept import Kept
 from rollout.knowledge import facts
 from rollout.levels import form_of, levels
 from rollout.readers import Heard
+from rollout.reviews import State
 from rollout.scenes import Facts, Scene
 from rollout.spotting import Spotted, spotted
 from rollout.store import Standing
@@ -69,20 +72,33 @@ class Detail(View, frozen=True, kw_only=True):
     looked_ms: int | None
     metrics: list[MetricView]
     slices: list[Spotted]
+    reviews: list[Reviewed]
     waits: list[Waiting]
     doubts: list[str]
     services: int | None
     confirmed: int | None
 
 
-def detail(standing: Standing, look: Kept | None, heard: Heard | None, *, now_ms: int) -> Detail:
-    """Everything that there is to show. `now_ms` is domain time."""
+def detail(
+    standing: Standing,
+    look: Kept | None,
+    heard: Heard | None,
+    asked: Mapping[tuple[str, State], int],
+    *,
+    now_ms: int,
+) -> Detail:
+    """Everything that there is to show. `now_ms` is domain time.
+
+    Args:
+        asked: how many reviews of each version are in each state.
+    """
     return Detail(
         **msgspec.structs.asdict(view(standing)),
         snapshot=look.digest if look else "",
         looked_ms=look.at_ms if look else None,
         metrics=[metric_view(look.record, each) for each in look.record.judged] if look else [],
         slices=list(spotted(look.record.look)) if look else [],
+        reviews=reviewed([ref.version for ref in standing.declared.spec.challengers], asked),
         waits=waiting(scene(standing, look, now_ms=now_ms)),
         doubts=list(look.record.broken) if look else [],
         services=heard.readers if heard else None,

@@ -14,7 +14,7 @@ from penstock.installation import read_clock, require_head, require_log
 from penstock.rollout_details import Detail, detail
 from penstock.rollout_views import View, view
 from penstock.settings import Settings
-from rollout import editing, kept, readers, routes, store
+from rollout import editing, kept, readers, reviewing, routes, store
 from rollout.acting import committed
 from rollout.decisions import Person
 from rollout.editing import Edit
@@ -125,7 +125,8 @@ def seen(connection: Connection, standing: Standing, *, clock: Clock) -> tuple[D
     """What there is to show of it, and its newest look."""
     look = kept.newest(connection, standing.name)
     heard = _heard(connection, standing, now_ms=clock.wall_ms())
-    return detail(standing, look, heard, now_ms=clock.domain_ms()), look
+    asked = reviewing.counts(connection, standing)
+    return detail(standing, look, heard, asked, now_ms=clock.domain_ms()), look
 
 
 def _heard(connection: Connection, standing: Standing, *, now_ms: int) -> Heard | None:

@@ -2,7 +2,8 @@
 
 Time is that of the events, and passes as fast as they are counted. Nothing but the traffic is
 recorded: the rollout's own tables decide who answers, its own evidence moves it. Approvals are
-signed when they are due. It draws by its spec, so that the same events tell the same story.
+signed when they are due, proposed answers are confirmed at once. It draws by its spec, so that the
+same events tell the same story.
 """
 
 import tempfile
@@ -16,7 +17,7 @@ from msgspec.structs import asdict
 from sqlalchemy import Engine
 
 from penstock import migrations
-from rollout import kept, routes, store
+from rollout import kept, reviews, routes, store
 from rollout.acting import Ask, decide
 from rollout.assignment import RouteTable
 from rollout.closer import UnitCloser
@@ -27,6 +28,7 @@ from rollout.decisions import Decision, Person
 from rollout.kept import Kept
 from rollout.opening import freeze
 from rollout.replay import Given, Recorded, given, is_about
+from rollout.reviews import Saying, State
 from rollout.spec import Approval, Rollout, digest
 from rollout.stages import Signal
 from rollout.watching import watch
@@ -44,6 +46,7 @@ from streams.topics import EVENTS
 
 PARTITIONS = 2
 WHO = "backtest"
+AT_ONCE = 1_000  # reviews in memory
 _TAGS = {kind: tag for tag, kind in TYPES.items()}
 
 
@@ -126,6 +129,7 @@ class Trial:
             return []
         self._clock.move(before_ms)
         self._pass.drain()
+        self._confirm(before_ms)
         while self._units.step():
             pass
         if not self._began_ms and not self._begins(before_ms):
@@ -247,6 +251,13 @@ class Trial:
             self._decide(Signal.SIGN, now_ms, f"signer {k + 1}", *stage.people)
             for k in range(stage.count)
         ]
+
+    def _confirm(self, now_ms: int) -> None:
+        yes = Saying(state=State.CONFIRMED, by=WHO, reason="a backtest")
+        with writing(self._engine) as connection:
+            while asked := reviews.listed(connection, state=State.OPEN, limit=AT_ONCE):
+                for each in asked:
+                    reviews.answer(connection, each.id, yes, now_ms=each.opened_ms, wall_ms=now_ms)
 
     def _decide(self, signal: Signal, now_ms: int, who: str, *groups: str) -> Decision:
         cause = Person(name=who, reason="a backtest", via="cli", groups=groups)

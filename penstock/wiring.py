@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from sqlalchemy import Connection
+
 from penstock.installation import Installation, opened, process_name
 from penstock.ops.presence import FORGET_MS, present
 from penstock.ops.vitals import Vitals, Watched
@@ -95,10 +97,12 @@ def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
             Duty("webhooks", 0.5, deliverer.step),
             Duty("webhook history", 600.0, lambda: delivering.forget(here.engine)),
             Duty("rollouts", 1.0, lambda: _watch(here)),
+            Duty("reviews", 1.0, lambda: _settle(here)),
             Duty("chain heads", 60.0, lambda: _publish_heads(here)),
             Duty("routes", 60.0, lambda: _renew_routes(here)),
             Duty("ledger days", 600.0, lambda: _make_days(here)),
             Duty("ledger", 60.0, lambda: _expire_ledger(here)),
+            Duty("reviewed answers", 600.0, lambda: _forget_reviewed(here)),
             Duty("dead letters", 60.0, lambda: _expire_letters(here)),
             Duty("log retention", 60.0, lambda: _trim(here)),
             Duty("processes", 60.0, lambda: _forget_processes(here)),
@@ -174,6 +178,12 @@ def _watch(here: Installation) -> None:
         raise faults[0]
 
 
+def _settle(here: Installation) -> None:
+    from rollout import reviewing
+
+    reviewing.settle(here.engine, now_ms=here.now_ms(), wall_ms=here.clock.wall_ms())
+
+
 def _publish_heads(here: Installation) -> None:
     from rollout import heads
 
@@ -198,11 +208,22 @@ def _make_days(here: Installation) -> None:
 def _expire_ledger(here: Installation) -> bool:
     """Requests past every horizon are gone, a short transaction's worth; whether any were."""
     with writing(here.engine) as connection:
-        kept_ms = expiry.kept_ms(registry.longest_horizon_ms(connection))
-        before_ms = here.now_ms() - kept_ms
+        before_ms = here.now_ms() - _kept_ms(connection)
         gone = expiry.expire(connection, before_ms=before_ms, limit=200)
         keep_expiry(connection, at_ms=here.clock.wall_ms(), before_ms=before_ms)
     return gone > 0
+
+
+def _forget_reviewed(here: Installation) -> None:
+    """What a service sent for a review is kept as long as its request."""
+    from rollout import reviews
+
+    with writing(here.engine) as connection:
+        reviews.forget(connection, before_ms=here.now_ms() - _kept_ms(connection))
+
+
+def _kept_ms(connection: Connection) -> int:
+    return expiry.kept_ms(registry.longest_horizon_ms(connection))
 
 
 def _expire_letters(here: Installation) -> None:

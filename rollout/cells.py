@@ -185,6 +185,7 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
         scope: slots of the slices that make up the scope, () for all requests; None where no
             declared slices say who is in scope, so that no arm can be compared.
         estimand: evidence of another one never joins this epoch's.
+        confirm_ms: how long a person has to confirm an answer of a challenger; 0: nobody is asked.
         checks: whether Penstock split the requests, so that an arm can be held to its lane.
         unit: "request", or what sticky units are.
         taken: points of the lanes that challengers owned in earlier epochs: their units have a
@@ -208,6 +209,7 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
     ceilings: tuple[Ceiling, ...] = ()
     scope: tuple[int, ...] | None = ()
     estimand: Literal["assigned", "supervised"] = "assigned"
+    confirm_ms: int = 0
     checks: bool = True
     unit: str = REQUEST
     taken: tuple[tuple[float, float], ...] = ()
@@ -289,9 +291,16 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
         """The counter of what clients assigned and got answered, for each arm."""
         return f"{self.prefix}assigned"
 
+    @property
+    def reviewed(self) -> str:
+        """What became of the reviews of each challenger, `REVIEWED` for each."""
+        return f"{self.prefix}reviewed"
+
 
 SPLIT = ("misassigned", "stale", "conflicts", "unchecked")
 ASSIGNED = ("assigned", "answered")
+REVIEWED = ("confirmed", "refused", "timed-out", "withdrawn")
+ANSWERED = 2  # the first of these: a person has said so
 
 
 class Closed(Struct, frozen=True, kw_only=True, tag="closed"):

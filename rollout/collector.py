@@ -9,10 +9,11 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection
 
-from rollout import folding, partials, units
+from rollout import folding, partials, reviews, units
 from rollout.cells import PLAN, Closed, Opened, decoded
 from rollout.epoch_index import NEVER_MS, Epoch, Epochs, epochs_of, indexed
 from rollout.partials import Bad, Row
+from rollout.proposals import Asked
 from streams import codes, counters, plans
 from streams.counters import Deltas
 from streams.facts import Facts
@@ -20,11 +21,12 @@ from streams.plans import EpochPlan
 
 
 class Found(msgspec.Struct):
-    """What facts add: to cells, and to what is known of sticky units."""
+    """What facts add: to cells, to what is known of sticky units, and what they ask people."""
 
     cells: Deltas
     partials: list[Row]
     bad: list[Bad]
+    asked: list[Asked]
 
 
 _NOBODY = -2  # stands for a name without a number: no row has it
@@ -55,7 +57,7 @@ class Rollouts:
 
     def collect(self, facts: Facts, plans: Epochs) -> Found:
         """What these facts add to the cells and units of every epoch."""
-        found = Found(Deltas(), [], [])
+        found = Found(Deltas(), [], [], [])
         if not plans.by_number:
             return found
         if len(facts.answers):
@@ -64,6 +66,8 @@ class Rollouts:
                 epoch = plans.by_number[number]
                 fold = folding.Fold(facts, epoch, of == number, found.cells)
                 fold.collect()
+                if epoch.opened.confirm_ms and facts.proposed:
+                    found.asked += fold.asked()
                 if epoch.opened.sticky:
                     of_units, bad = fold.units()
                     found.partials += of_units
@@ -76,6 +80,7 @@ class Rollouts:
     def save(self, connection: Connection, deltas: Found) -> None:
         counters.save(connection, deltas.cells)
         units.save(connection, deltas.partials, deltas.bad)
+        reviews.ask(connection, deltas.asked)
 
 
 class _Numbers:

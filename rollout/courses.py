@@ -21,6 +21,7 @@ from rollout.spec import (
     Supervised,
 )
 from streams.errors import InputError
+from streams.models import duration_ms
 
 
 class Kind(StrEnum):
@@ -55,7 +56,8 @@ class Step(msgspec.Struct, frozen=True):
         weight: per cent of the units in scope that each challenger answers.
         number: which of the canary's weights this is, from 0.
         scope: the requests that may go to a challenger; None: all.
-        confirm: whether a person confirms each of the challenger's answers.
+        confirm_ms: how long a person has to confirm each of the challenger's answers; 0: nobody
+            is asked.
         on_deadline: where it goes when its time is over.
     """
 
@@ -64,7 +66,7 @@ class Step(msgspec.Struct, frozen=True):
     weight: float
     number: int = 0
     scope: Scope | None = None
-    confirm: bool = False
+    confirm_ms: int = 0
     on_deadline: Otherwise = "rollback"
 
     @property
@@ -118,8 +120,8 @@ def _steps(
             held = before or Step(Kind.APPROVAL, stage, 0.0)
             return [
                 Step(
-                    Kind.APPROVAL, stage, held.weight, scope=held.scope, confirm=held.confirm,
-                    on_deadline=stage.otherwise,
+                    Kind.APPROVAL, stage, held.weight, scope=held.scope,
+                    confirm_ms=held.confirm_ms, on_deadline=stage.otherwise,
                 )
             ]  # fmt: skip
     ends = stage.on_deadline or spec.on_deadline
@@ -129,8 +131,8 @@ def _steps(
         case Supervised():
             return [
                 Step(
-                    Kind.SUPERVISED, stage, stage.weight, scope=stage.where, confirm=True,
-                    on_deadline=ends,
+                    Kind.SUPERVISED, stage, stage.weight, scope=stage.where,
+                    confirm_ms=duration_ms(stage.confirm_within), on_deadline=ends,
                 )
             ]  # fmt: skip
         case Canary():
@@ -153,7 +155,7 @@ def moved(before: Course, after: Course, place: Place) -> Place:
     for number, step in enumerate(after):
         if step.name != here.name:
             continue
-        if (step.weight, step.scope, step.confirm) == (here.weight, here.scope, here.confirm):
+        if (step.weight, step.scope, step.confirm_ms) == (here.weight, here.scope, here.confirm_ms):
             return Place(place.kind, number)
     raise InputError(
         f"the rollout stands at {here.name}, and the edit takes that step away or changes its"

@@ -61,7 +61,7 @@ class Start(Struct, frozen=True, kw_only=True):
     salts: Salts
     shares: tuple[float, ...]
     scope: Scope | None = None
-    supervised: bool = False
+    confirm_ms: int = 0
     expects_pairs: bool = False
     given: tuple[float, ...] = ()
 
@@ -106,7 +106,8 @@ def opened(
             if metric.source == "drift" and metric.ceiling is not None
         ),
         scope=_scope(declaration, start.scope),
-        estimand="supervised" if start.supervised else "assigned",
+        estimand="supervised" if start.confirm_ms else "assigned",
+        confirm_ms=start.confirm_ms,
         checks=spec.assignment.by == "penstock",
         unit=spec.assignment.unit,
         taken=taken,

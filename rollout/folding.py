@@ -9,6 +9,7 @@ from rollout.contributions import Contribution, Truths, add, due_ms, in_panes, t
 from rollout.epoch_index import Epoch, Epochs
 from rollout.losses import disagree, of_answers, of_labels, of_pairs, timed
 from rollout.partials import Bad, Row
+from rollout.proposals import Asked, asked
 from rollout.standing import Standing
 from rollout.unit_pairs import PairsFold
 from streams.counters import Deltas
@@ -58,6 +59,10 @@ class Fold:
             self._facts, self._epoch, self._standing, self._positive, self._deltas
         )
         return [*pairs, *fold.rows()], fold.bad
+
+    def asked(self) -> list[Asked]:
+        """What people are asked about these answers."""
+        return asked(self._facts, self._epoch, self._standing)
 
     def _split(self) -> None:
         """How many units each arm has, and how many answers are evidence of nothing."""

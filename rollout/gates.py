@@ -53,12 +53,13 @@ def _age(scene: Scene) -> Iterator[Wait]:
 
 def _floors(scene: Scene) -> Iterator[Wait]:
     least = getattr(scene.step.stage, "least", Least())
+    words = {"units": "units reviewed"} if scene.step.confirm_ms else {}
     for arm in scene.left:
         reached = scene.facts.reached.get(arm, Reached())
         for name in ("pairs", "audited", "units"):
             floor, so_far = getattr(least, name) or 0, getattr(reached, name)
             if so_far < floor:
-                yield Wait(f"{arm}: {so_far:,} of {floor:,} {name}")
+                yield Wait(f"{arm}: {so_far:,} of {floor:,} {words.get(name, name)}")
 
 
 def _proof(scene: Scene) -> Iterator[Wait]:

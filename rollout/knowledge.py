@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rollout.cells import EVERYWHERE, Opened, Side
+from rollout.cells import ANSWERED, EVERYWHERE, REVIEWED, Opened, Side
 from rollout.doubts import units_of
 from rollout.judge import Record
 from rollout.looks import Look
@@ -36,15 +36,16 @@ def facts(record: Record, state: State, spec: Spec, *, fresh_ms: int | None) -> 
 
 
 def reached(look: Look, *, since_ms: int) -> dict[str, Reached]:
-    """How much the epochs that began since then saw of each challenger, in frozen panes."""
+    """How much the epochs that began since then saw of each challenger, in frozen panes.
+
+    Where a person is asked, a unit is an answer that a person has looked at.
+    """
     found: dict[str, Reached] = {}
     for epoch in look.epochs:
         if epoch.opens_ms < since_ms:
             continue
-        arms = units_of(look, epoch)
-        for k, (challenger, units) in enumerate(
-            zip(epoch.challengers, arms[1:].tolist(), strict=True)
-        ):
+        seen = reviewed(look, epoch) if epoch.confirm_ms else units_of(look, epoch)[1:].tolist()
+        for k, (challenger, units) in enumerate(zip(epoch.challengers, seen, strict=True)):
             before = found.get(challenger.arm, Reached())
             found[challenger.arm] = Reached(
                 pairs=before.pairs + _most(_pairs(look, epoch, k, is_audit=False)),
@@ -52,6 +53,15 @@ def reached(look: Look, *, since_ms: int) -> dict[str, Reached]:
                 units=before.units + units,
             )
     return found
+
+
+def reviewed(look: Look, epoch: Opened) -> list[int]:
+    """How many answers of each challenger a person confirmed or refused."""
+    closed = look.vector(epoch.reviewed)
+    if not len(closed):
+        return [0] * len(epoch.challengers)
+    answered: list[int] = closed.reshape(-1, len(REVIEWED))[:, :ANSWERED].sum(axis=1).tolist()
+    return answered
 
 
 def _pairs(look: Look, epoch: Opened, k: int, *, is_audit: bool) -> Iterator[int]:

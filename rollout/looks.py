@@ -4,6 +4,7 @@ A look is all that a verdict depends on. Who has it can compute the verdict agai
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -11,8 +12,9 @@ import numpy.typing as npt
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from rollout import measurements
-from rollout.cells import PLAN, Opened, decoded
+from rollout import measurements, reviews
+from rollout.cells import PLAN, REVIEWED, Opened, decoded
+from rollout.reviews import State
 from streams import counters, plans
 from streams.messages import WindowMeasured
 
@@ -24,7 +26,8 @@ class Look(Struct, frozen=True, kw_only=True):
 
     Args:
         epochs: oldest first.
-        totals: frozen totals by counter, summed over partitions, and what changed too late.
+        totals: frozen totals by counter, summed over partitions, what changed too late, and what
+            became of reviews.
         windows: what monitors measured last, of those that are not silent.
         peaks: the strongest evidence of harm in earlier looks, in nats, by `key_of`: harm is
             latched by it.
@@ -70,7 +73,22 @@ def look_at(
         for (what, _), cells in counters.panes(connection, epoch.late_prefix).items():
             before = np.array(totals.get(what, [0] * len(cells)), np.int64)
             totals[what] = tuple((before + cells).tolist())
+    totals |= _reviewed(connection, [epoch for epoch in epochs if epoch.confirm_ms])
     windows: tuple[WindowMeasured, ...] = ()
     if now_ms is not None and epochs and epochs[-1].ceilings:
         windows = measurements.fresh(connection, epochs[-1].model, now_ms=now_ms)
     return Look(epochs=epochs, totals=totals, windows=windows, peaks=dict(peaks))
+
+
+def _reviewed(connection: Connection, epochs: Sequence[Opened]) -> dict[str, tuple[int, ...]]:
+    """What became of reviews, of the epochs in which some are closed: each is closed for ever."""
+    found = reviews.counts(connection, [epoch.epoch for epoch in epochs]) if epochs else {}
+    totals = {
+        epoch.reviewed: tuple(
+            found.get((epoch.epoch, one.version, State(name)), 0)
+            for one in epoch.challengers
+            for name in REVIEWED
+        )
+        for epoch in epochs
+    }
+    return {what: cells for what, cells in totals.items() if any(cells)}

@@ -50,7 +50,7 @@ def freeze(connection: Connection, change: Change, *, speed: float = 1.0) -> Non
             ),
             shares=traffic.shares,
             scope=traffic.scope,
-            supervised=traffic.confirm,
+            confirm_ms=traffic.confirm_ms,
             given=change.given,
         )
         declaration, _ = registry.show(connection, change.spec.model)

@@ -92,14 +92,18 @@ class Recorded:
 
 
 def given(answers: dict[str, Prediction], table: RouteTable | None, *, champion: str) -> Given:
-    """Who answers a recorded request under `table`; without one, the champion."""
+    """Who answers a recorded request under `table`; without one, the champion.
+
+    Where a person is to confirm, the answer is a proposed one.
+    """
     was = next((a for a in answers.values() if a.role == "live"), next(iter(answers.values())))
     told: dict[str, str | int | None] = {"arm": None, "route_version": None}
-    version = champion
+    version, role = champion, "live"
     if table is not None:
         unit = hashed(table, unit_id=was.unit_id, prediction_id=was.prediction_id)
         arm = table.champion if unit is None else arm_of(table, unit, was.tags or {})
         version, told = arm.version, {"arm": arm.arm, "route_version": table.version}
+        role = "proposed" if arm.confirm else "live"
     if version not in answers:
         return Given(
             prediction_id=was.prediction_id, live=None, answers=answers, at_ms=time_ms(was.time)
@@ -107,7 +111,7 @@ def given(answers: dict[str, Prediction], table: RouteTable | None, *, champion:
     now = {
         name: replace(
             answer,
-            role="live" if name == version else "shadow",
+            role=role if name == version else "shadow",
             **told,
         )
         for name, answer in answers.items()

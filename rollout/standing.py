@@ -1,4 +1,8 @@
-"""Who an answer's row stands for in an epoch: a function of the row and the epoch alone."""
+"""Who an answer's row stands for in an epoch: a function of the row and the epoch alone.
+
+Where people confirm, a challenger's arm is known by what was proposed, whatever they said of it;
+what is answered instead is evidence of neither.
+"""
 
 import uuid
 
@@ -7,7 +11,7 @@ import numpy.typing as npt
 
 from rollout.cells import HALVES, point
 from rollout.epoch_index import Epoch
-from streams.facts import CONFLICT, LIVE, SHADOW, Answers
+from streams.facts import CONFLICT, ERROR, LIVE, PROPOSED, SHADOW, Answers
 from streams.hashing import assignment_point
 
 Ints = npt.NDArray[np.int64]
@@ -24,13 +28,15 @@ class Standing:
     Attributes:
         mine: rows of requests that began before the epoch closed.
         live, shadow: what the answer was; a live one that conflicts with an earlier is neither.
+        proposed: answers of challengers that wait for a person, where one is asked.
+        instead: live answers of the champion, or of people, to what a challenger was to answer.
         version: 0 the champion's, k the k-th challenger's, -1 another's.
         in_pairs: live rows that may be one side of a pair.
         arm: the same of the arm, -1 for an answer that is astray.
-        astray: live answers that name no arm, another's version, or not the arm that their id
+        astray: answers of arms that name no arm, another's version, or not the arm that their id
             or unit draws. Evidence against the split.
-        stale, conflicts, unchecked: live answers by route version that are evidence of nothing, or
-            whose arm cannot be drawn again.
+        stale, conflicts, unchecked: answers of arms by route version that are evidence of nothing,
+            or whose arm cannot be drawn again.
     """
 
     def __init__(self, answers: Answers, epoch: Epoch, named: Bools, points: Floats) -> None:
@@ -42,16 +48,21 @@ class Standing:
         self.live = (role == LIVE) & (flags & CONFLICT == 0)
         self.shadow = role == SHADOW
         self.version = _index(answers.ints("version_no"), epoch.versions)
+        is_asked = epoch.opened.confirm_ms > 0
+        self.proposed = (role == PROPOSED) & (self.version > 0) & is_asked
         arm = _index(answers.ints("arm_no"), epoch.arms) if self._opened.checks else self.version
-        wanted = self.mine & self.live & by_route
-        self.stale = named & ~self.mine & self.live & by_route
+        self.instead = self.live & (self.version <= 0) & (arm > 0) & is_asked
+        given = (self.live & ~self.instead) | self.proposed
+        wanted = self.mine & given & by_route
+        self.stale = named & ~self.mine & given & by_route
         self.conflicts = self.mine & (role == LIVE) & (flags & CONFLICT > 0) & by_route
         self.astray = wanted & ((arm < 0) | (arm != self.version))
         # Pairs need no lane, and of a stored row a unit's lane cannot be told.
         named_astray = self.astray.copy() if self._opened.sticky else self.astray
         self.unchecked = np.zeros(len(answers), bool)
         self._check_lanes(wanted & ~self.astray, arm)
-        self.in_pairs = self.mine & self.live & ~named_astray
+        # What was done instead was chosen because of what was proposed.
+        self.in_pairs = self.mine & self.live & ~self.instead & ~named_astray
         self.arm = np.where(self.astray, -1, arm)
         self._assigned = wanted & ~self.astray
 
@@ -90,6 +101,12 @@ class Standing:
         if opened.scope != ():
             strays &= arm > 0
         self.astray[: len(wanted)] = strays
+
+    def asking(self, rows: Ints) -> Bools:
+        """Which of these rows a person is asked about: nobody could confirm an error."""
+        is_error = self._answers.ints("flags")[rows] & ERROR > 0
+        found: Bools = self._assigned[rows] & self.proposed[rows] & ~is_error
+        return found
 
     def eligible(self, rows: Ints) -> Bools:
         """Which of these new rows are of sticky units that no challenger had before."""

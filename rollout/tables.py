@@ -2,7 +2,9 @@
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -173,4 +175,29 @@ measured = Table(
     Column("to_ms", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     comment="the newest closed window that each monitor measured",
+)
+
+review = Table(
+    "review",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("rollout", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("prediction_id", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("probability", Double, nullable=False),
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("deadline_ms", BigInteger, nullable=False),
+    Column("answer", LargeBinary),
+    Column("state", Text, nullable=False),
+    Column("by", Text),
+    Column("reason", Text),
+    Column("label", Text),
+    Column("closed_ms", BigInteger),
+    CheckConstraint("probability > 0 AND probability <= 1", name="probability"),
+    CheckConstraint("(state = 'open') = (closed_ms IS NULL)", name="closed"),
+    Index("ix_review_state", "state", "deadline_ms", "id"),
+    Index("ix_review_epoch", "epoch", "version", "state"),
+    comment="proposed answers that people were asked about, and what the first of them said",
 )

@@ -19,7 +19,8 @@ class Traffic(Struct, frozen=True, kw_only=True):
         champion: the version that answers what no challenger owns.
         shares: of each challenger, in the spec's order; none once one of them is the champion.
         scope: the requests that may go to a challenger; None: all.
-        confirm: whether a person confirms each of the challenger's answers.
+        confirm_ms: how long a person has to confirm each of the challenger's answers; 0: nobody
+            is asked.
         step: the step whose evidence it is: an approval goes on with the one before it. NO_STEP
             once it is evidence of none.
     """
@@ -27,7 +28,7 @@ class Traffic(Struct, frozen=True, kw_only=True):
     champion: str
     shares: tuple[float, ...]
     scope: Scope | None = None
-    confirm: bool = False
+    confirm_ms: int = 0
     step: int = NO_STEP
 
     def table(self, number: Number, spec: Spec, *, salt: str, expires_at: int) -> RouteTable:
@@ -36,7 +37,7 @@ class Traffic(Struct, frozen=True, kw_only=True):
             salt=salt,
             champion=self.champion,
             challengers=[
-                Challenger(version=ref.version, share=share, confirm=self.confirm)
+                Challenger(version=ref.version, share=share, confirm=self.confirm_ms > 0)
                 for ref, share in zip(spec.challengers, self.shares, strict=False)
             ],
             unit=spec.assignment.unit if spec.assignment.sticky else REQUEST,
@@ -64,6 +65,6 @@ def traffic(
         champion=spec.champion.version,
         shares=shares,
         scope=step.scope,
-        confirm=step.confirm,
+        confirm_ms=step.confirm_ms,
         step=place.step - 1 if goes_on else place.step,
     )

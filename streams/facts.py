@@ -241,6 +241,15 @@ class AssignedCounts(NamedTuple):
     dropped: int
 
 
+class Proposed(NamedTuple):
+    """A new row that waits for a person, with the event as it was sent."""
+
+    row: int
+    prediction_id: str
+    appended_ms: int
+    line: bytes
+
+
 class Noted(NamedTuple):
     """An event that changed nothing but this counter: duplicate, conflict, misrouted, ..."""
 
@@ -277,6 +286,7 @@ class Facts(msgspec.Struct):
     noted: list[Noted]
     rejected: list[tuple[str, int, int]]  # (code, partition, appended_ms) of each dead letter
     points: Floats  # of each new row: where its unit stands on the lanes, NaN where none is drawn
+    proposed: list[Proposed]
 
 
 def pane_of(times_ms: Ints, width_ms: int | Ints) -> Ints:

@@ -14,7 +14,17 @@ from streams import ledger
 from streams.answers import Keyed
 from streams.arrivals import Arrivals, DeadLetter, Ints
 from streams.codes import Codes
-from streams.facts import LIVE, Answered, Facts, Labelled, Naming, Noted, Paired
+from streams.facts import (
+    LIVE,
+    PROPOSED,
+    Answered,
+    Facts,
+    Labelled,
+    Naming,
+    Noted,
+    Paired,
+    Proposed,
+)
 from streams.requests import Forward, Relabelled, Requests
 from streams.truths import Said
 
@@ -158,6 +168,7 @@ def _folded(
         noted=_noted(arrivals, requests.noted, model_nos),
         rejected=[],
         points=keyed.points,
+        proposed=_proposed(arrivals, keyed, rows),
     )
     dead = [arrivals.letter(k, fault) for k, fault in requests.faults.items()]
     return Folded(facts, added, requests.forwards, dead)
@@ -177,6 +188,19 @@ def _labelled(relabelled: Sequence[Relabelled], watermarks: Ints) -> Labelled:
         [fact.before for fact in relabelled],
         [fact.after for fact in relabelled],
     )
+
+
+def _proposed(arrivals: Arrivals, keyed: Keyed, rows: Ints) -> list[Proposed]:
+    """Those of the new rows that wait for a person, in log order."""
+    waits = rows[keyed.answers.ints("role")[rows] == PROPOSED].tolist() if len(rows) else []
+    events = arrivals.predictions if waits else []
+    return [
+        Proposed(
+            k, events[k].prediction_id, int(arrivals.appended_ms[keyed.at[k]]),
+            arrivals.lines[keyed.at[k]],
+        )
+        for k in waits
+    ]  # fmt: skip
 
 
 def _noted(

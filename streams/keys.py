@@ -8,7 +8,7 @@ a service rotates without a gap.
     events:write      predictions, feedback, outcome-missing, assigned counts; route tables
     labels:write      labels and outcome-missing
     rollouts:read     rollouts, their numbers, decisions and route tables
-    rollouts:decide   promote, pause and roll back
+    rollouts:decide   promote, pause and roll back; answer reviews
     datasets:read     datasets and their files
     admin             everything
 """

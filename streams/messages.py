@@ -47,6 +47,28 @@ class RouteChanged(msgspec.Struct, tag="route-changed", frozen=True, kw_only=Tru
     version: int
 
 
+class ReviewClosed(msgspec.Struct, tag="review-closed", frozen=True, kw_only=True):
+    """What became of a proposed answer that people were asked about.
+
+    Args:
+        probability: with which the answer was chosen to be looked at.
+        state: confirmed, refused, timed-out or withdrawn.
+        who: answered; None: nobody did.
+        label: what would have been right, as far as who refused said.
+    """
+
+    id: str
+    at_ms: int
+    rollout: str
+    model: str
+    prediction_id: str
+    version: str
+    probability: float
+    state: str
+    who: str | None
+    label: str | None
+
+
 class Head(msgspec.Struct, frozen=True):
     """The newest decision about a rollout, and its hash."""
 
@@ -88,7 +110,7 @@ class WindowMeasured(msgspec.Struct, tag="window-measured", frozen=True, kw_only
     coverage: float | None = None
 
 
-Message = DeadLettered | RolloutDecided | RouteChanged | ChainHeads | WindowMeasured
+Message = DeadLettered | RolloutDecided | RouteChanged | ReviewClosed | ChainHeads | WindowMeasured
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

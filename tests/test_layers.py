@@ -26,6 +26,7 @@ KNOW_SQL = {
     "streams/webhooks.py", "streams/deliveries.py", "streams/aliases.py",
     "rollout/routes.py",
     "rollout/kept.py", "rollout/readers.py", "rollout/measurements.py", "rollout/units.py",
+    "rollout/reviews.py",
 }  # fmt: skip
 PASS_CONNECTIONS = {
     # They open transactions and hand the connection on; they hold no statement.
@@ -35,7 +36,7 @@ PASS_CONNECTIONS = {
     "rollout/looks.py", "rollout/recorded.py",
     "streams/relay.py", "rollout/acting.py", "rollout/consequences.py", "rollout/editing.py",
     "rollout/permits.py", "rollout/controller.py", "rollout/watching.py", "rollout/heads.py",
-    "rollout/enrolment.py",
+    "rollout/enrolment.py", "rollout/reviewing.py",
     "rollout/closer.py",
 }  # fmt: skip
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "events": (f"{_HERE}.events", "events", "Look at events, and at those that were refused."),
     "model": (f"{_HERE}.model", "model", "Declare models and their versions."),
     "rollout": (f"{_HERE}.rollout", "rollout", "Take a challenger to full weight, or back."),
+    "review": (f"{_HERE}.review", "review", "Confirm or refuse proposed answers."),
     "verify": (f"{_HERE}.verify", "verify", "Recompute an exported rollout, anywhere."),
     "key": (f"{_HERE}.key", "key", "Make, list and revoke API keys."),
     "webhook": (f"{_HERE}.webhook", "webhook", "Tell decisions to other systems by HTTP."),

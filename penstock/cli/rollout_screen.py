@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from penstock import review_counts
 from penstock.cli.output import utc
 from penstock.rollout_details import Detail, MetricView
 from rollout.courses import FINAL, Kind
@@ -128,6 +129,7 @@ def _why(seen: Detail, *, now_ms: int) -> Iterator[str]:
         f" (n = {each.n:,})"
         for each in seen.slices[:MOST_SLICES]
     ]
+    told += review_counts.words(seen.reviews)
     if seen.stage is Kind.ROLLING_BACK and seen.services:
         told.append(f"{seen.confirmed} of {seen.services} services have the champion's table")
     for wait in seen.waits:
@@ -152,5 +154,7 @@ def _next(seen: Detail) -> Iterator[str]:
         yield f'  next:  penstock rollout resume {name} --reason "..."'
     elif seen.stage is Kind.APPROVAL:
         yield f'  next:  penstock rollout approve {name} --reason "..."'
+    elif any(each.open for each in seen.reviews):
+        yield f"  next:  penstock review list --rollout {name}"
     elif seen.waits:
         yield f"  next:  penstock rollout explain {name}, or wait"

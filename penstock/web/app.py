@@ -24,6 +24,7 @@ from penstock.web import (
     ofrep,
     pipe,
     problems,
+    reviews,
     rollouts,
     routes,
     specs,
@@ -31,6 +32,7 @@ from penstock.web import (
 )
 from penstock.web.auth import Door
 from penstock.web.board import Board
+from penstock.web.desk import Desk
 from penstock.web.regroup import Regrouper
 from penstock.web.watch import Watch
 from penstock.webhooks import keeping
@@ -79,6 +81,8 @@ def create_app(
         record_bytes=lambda: regrouper.bytes / regrouper.records if regrouper.records else 0.0,
     )
     board = Board(engine)
+    here = Store(engine, read_clock(settings))
+    desk = Desk(here)
     intake = ingest.Ingest(
         settings=settings,
         keys=keys,
@@ -92,7 +96,9 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         watch.start()
         board.start()
+        desk.start()
         yield
+        desk.stop()
         board.stop()
         watch.stop()
         intake.close()
@@ -108,13 +114,13 @@ def create_app(
     )
     problems.install(app)
     health.install(app, watch, checks)
-    metrics.install(app, figures, watch, regrouper, board)
+    metrics.install(app, figures, watch, regrouper, board, desk)
     ingest.install(app, intake)
     pipe.install(app, keys, figures, watch)
     routes.install(app, keys, board)
     ofrep.install(app, keys, board)
     models.install(app, keys, engine)
-    here = Store(engine, read_clock(settings))
+    reviews.install(app, keys, here, desk)
     for part in (rollouts, specs, decisions):
         part.install(app, keys, here)
     webhooks.install(app, keys, engine, keeping.fetcher(settings))
@@ -174,7 +180,8 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schemas = described().setdefault("components", {}).setdefault("schemas", {})
-            for part in (ingest, routes, ofrep, models, rollouts, specs, decisions, webhooks):
+            parts = (ingest, routes, ofrep, models, rollouts, specs, decisions, reviews, webhooks)
+            for part in parts:
                 schemas.update(part.schemas())
             schemas["Problem"] = problems.SCHEMA
         return described()

@@ -4,28 +4,24 @@ They are read twice a second by a thread of its own, so a slow database makes no
 and what was read last is served while it is away.
 """
 
-import asyncio
 import logging
 import re
-import resource
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Engine
 
 from penstock.web.hearing import Hearing
+from penstock.web.waiting import MOST_WAITING, Waits
 from rollout import routes
 from rollout.assignment import RouteTable
 from streams.db.engine import reading
 from streams.errors import Error
 
 LOOK_S = 0.5
-MOST_WAITING = 5_000
-_AT_ONCE = 50  # polls that are answered in one turn of the loop when a table changes
-_BREATH_S = 0.005
 
 _TAG = re.compile(r'"(\d{1,15})\.(\d{1,9})\.(\d{1,15})"')
 
@@ -56,17 +52,12 @@ class Board:
         self.hearing = Hearing(engine)
         self._tables: Mapping[Key, RouteTable] | None = None
         self._fault = ""
-        self._waiting: dict[Key, set[asyncio.Future[None]]] = {}
-        self._releases: set[asyncio.Task[None]] = set()
+        self._waits = Waits[Key](most=most_waiting)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="routes", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        # A connection is a file: what is left of them belongs to ingest.
-        self._room = min(most_waiting, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
-        self.waiting = 0
 
     def start(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._waits.start()
         self.look()
         self._thread.start()
 
@@ -74,6 +65,11 @@ class Board:
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a table to change."""
+        return self._waits.count
 
     @property
     def is_known(self) -> bool:
@@ -91,23 +87,8 @@ class Board:
     async def changed(
         self, key: Key, wait_s: float, gone: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
-        """The table of `key` is another one, or `wait_s` has passed, or the client has `gone`.
-
-        At once when too many wait already: they come back by themselves.
-        """
-        if self.waiting >= self._room:
-            return
-        leaving = asyncio.create_task(gone())
-        change = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, set()).add(change)
-        self.waiting += 1
-        try:
-            both = {change, leaving}
-            await asyncio.wait(both, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            self.waiting -= 1
-            self._leave(key, change)
+        """The table of `key` is another one, or as `Waits.until` says."""
+        await self._waits.until(key, wait_s, gone)
 
     def look(self) -> None:
         """The tables are as they stand now; those that stay the same wake nobody."""
@@ -124,20 +105,8 @@ class Board:
         changed = [
             key for key in tables.keys() | before.keys() if tables.get(key) != before.get(key)
         ]
-        if changed and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._wake, changed)
-
-    def _leave(self, key: Key, change: asyncio.Future[None]) -> None:
-        waiting = self._waiting.get(key, set())
-        waiting.discard(change)
-        if not waiting:
-            self._waiting.pop(key, None)
-
-    def _wake(self, changed: Iterable[Key]) -> None:
-        due = [change for key in changed for change in self._waiting.pop(key, set())]
-        task = asyncio.get_running_loop().create_task(_release(due))
-        self._releases.add(task)
-        task.add_done_callback(self._releases.discard)
+        if changed:
+            self._waits.wake(changed)
 
     def _run(self) -> None:
         while not self._stopped.wait(LOOK_S):
@@ -147,12 +116,3 @@ class Board:
                     self.hearing.flush(time.time_ns() // 1_000_000)
             except Exception:  # the tables of every route hang on this thread
                 _log.exception("looking at the route tables failed; trying again")
-
-
-async def _release(due: list[asyncio.Future[None]]) -> None:
-    """Some at a time: thousands of answers in one turn would hold up ingest."""
-    for start in range(0, len(due), _AT_ONCE):
-        for change in due[start : start + _AT_ONCE]:
-            if not change.done():
-                change.set_result(None)
-        await asyncio.sleep(_BREATH_S)

@@ -5,7 +5,6 @@ so sending it again, after a crash too, gives the same answer and decides nothin
 traffic back to the champion needs neither a key nor to have seen anything, and is never refused.
 """
 
-import hashlib
 from typing import Any
 
 import msgspec
@@ -19,15 +18,13 @@ from penstock.deciding import Action, Wish, carry_out
 from penstock.rollout_views import Line, View, lines, view
 from penstock.rollouts import Store
 from penstock.web import asking, auth, bodies, pages
+from penstock.web.once import once
 from penstock.web.problems import Problem
 from penstock.web.rollouts import ONE
 from rollout.acting import committed
-from streams import repeats
-from streams.errors import InputError
 from streams.keys import KeyRing, Principal
 
 BODY_BYTES = 64 << 10
-LONGEST_KEY = 200
 BACK = "back to the champion"
 """The reason of a rollback that came without one."""
 
@@ -82,9 +79,8 @@ class _Posted:
         goes_back = asked.action is Action.ROLLBACK and asked.arm is None
         reason = (asked.reason.strip() or BACK) if goes_back else asking.reasoned(asked.reason)
         self._here, self._who = here, who
-        self._key = "" if goes_back else _key(request)
+        self._once = None if goes_back else once(request, who, [name, asked])
         self._tag = "*" if goes_back else asking.if_match(request)
-        self._digest = hashlib.sha256(msgspec.json.encode([name, asked])).hexdigest()
         self._wish = Wish(
             rollout=name, action=asked.action, who=asking.person(who, reason), arm=asked.arm,
             override=asked.override, in_freeze=asked.in_freeze, revision=asked.revision,
@@ -96,33 +92,19 @@ class _Posted:
 
     def _within(self, connection: Connection) -> bytes:
         standing = asking.known(connection, self._wish.rollout, self._who)
-        if (found := self._before(connection)) is not None:
-            return found
+        if self._once is not None:
+            before = self._once.before(connection, clock=self._here.clock)
+            if before is not None:
+                return before
         wish = self._wish
         if not wish.goes_back:
             asking.unmoved(connection, standing, self._tag)
             wish = replace(wish, seen_seq=standing.state.seq)
         after = carry_out(connection, wish, clock=self._here.clock)
         body = msgspec.json.encode(Decided(lines(after)[-1], view(after)))
-        if self._key:
-            repeats.keep(connection, asker=self._asker, key=self._key, body=body)
+        if self._once:
+            self._once.keep(connection, body)
         return body
-
-    def _before(self, connection: Connection) -> bytes | None:
-        """What this key was answered before; None when it is new."""
-        if not self._key:
-            return None
-        try:
-            return repeats.claim(
-                connection, asker=self._asker, key=self._key, asked=self._digest,
-                now_ms=self._here.clock.wall_ms(),
-            )  # fmt: skip
-        except InputError as error:
-            raise Problem("key-reused", error.message) from error
-
-    @property
-    def _asker(self) -> str:
-        return self._who.key_id or ""
 
 
 def _asked(body: bytes) -> Asked:
@@ -130,13 +112,6 @@ def _asked(body: bytes) -> Asked:
         return msgspec.json.decode(body, type=Asked)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem("bad-decision", str(error)) from error
-
-
-def _key(request: Request) -> str:
-    key = request.headers.get("idempotency-key", "")
-    if not (1 <= len(key) <= LONGEST_KEY and key.isprintable()):
-        raise Problem("idempotency-key-required")
-    return key
 
 
 def _described() -> dict[str, Any]:

@@ -74,7 +74,8 @@ KINDS: dict[str, Kind] = {
         "The key lacks the scope",
         "A key opens what its scopes name: events:write for predictions, feedback,"
         " outcome-missing, assigned and route tables; labels:write for labels and"
-        " outcome-missing; rollouts:read for rollouts and route tables; rollouts:decide to decide.",
+        " outcome-missing; rollouts:read for rollouts and route tables; rollouts:decide to decide"
+        " and to answer reviews.",
         "Make a key with the scope or the model that the detail names.",
     ),
     "not-yours": Kind(
@@ -126,6 +127,14 @@ KINDS: dict[str, Kind] = {
         "Nobody has made a webhook of this id.",
         "See /v1/webhooks for those that there are.",
     ),
+    "no-review": Kind(
+        404,
+        "There is no such review",
+        "Nobody was asked about this answer: no rollout has people confirm it, it is an error, or"
+        " it was not counted yet.",
+        "Send the answer with the role proposed, and the arm and route_version that were given;"
+        " then ask with wait=25. See /v1/reviews for those that are open.",
+    ),
     "method-not-allowed": Kind(
         405,
         "The path does not take this method",
@@ -144,6 +153,13 @@ KINDS: dict[str, Kind] = {
         "A rollout accepts only what its stage allows: what has ended goes nowhere, an approval"
         " must be signed before it is left.",
         "The detail says what is accepted there. A rollback is, as long as it runs.",
+    ),
+    "review-over": Kind(
+        409,
+        "Nobody can answer this review any more",
+        "Its time is over, or its rollout went back to the champion. Its service was told, and acts"
+        " on the champion's answer.",
+        "See /v1/reviews for those that are open.",
     ),
     "gate-not-met": Kind(
         409,
@@ -205,6 +221,13 @@ KINDS: dict[str, Kind] = {
         "A field is unknown, missing, of another type; or nothing may be sent to the address.",
         'Send {"url": "https://host/path"} with an address that PENSTOCK_OUTBOUND_PREFIXES allows;'
         " /openapi.json has every field.",
+    ),
+    "bad-review": Kind(
+        422,
+        "The review cannot be answered as it is written",
+        "A field is unknown, missing, of another type, or the label is no class of the model.",
+        'Send {"action": "confirm"} or {"action": "refuse", "reason": "why", "label": "what is'
+        ' right"}; /openapi.json has every field.',
     ),
     "bad-spec": Kind(
         422,

@@ -14,6 +14,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from penstock.web.board import Board
+from penstock.web.desk import Desk
 from penstock.web.regroup import Regrouper
 from penstock.web.watch import Watch
 
@@ -78,10 +79,11 @@ class Metrics:
 class _Gauges(Collector):
     """How things stand at the time of the scrape."""
 
-    def __init__(self, watch: Watch, regrouper: Regrouper, board: Board) -> None:
+    def __init__(self, watch: Watch, regrouper: Regrouper, board: Board, desk: Desk) -> None:
         self._watch = watch
         self._regrouper = regrouper
         self._board = board
+        self._desk = desk
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         seen = self._watch.seen
@@ -90,6 +92,7 @@ class _Gauges(Collector):
             ("penstock_log_bytes", "Size of the log's files", seen.log_bytes),
             ("penstock_log_disk_free_bytes", "Free on the log's disk", seen.free_bytes),
             ("penstock_route_polls_waiting", "Clients that wait for a table", self._board.waiting),
+            ("penstock_review_polls_waiting", "Services that wait for people", self._desk.waiting),
             ("penstock_routes_expired", "Routes whose table nobody renewed",
              self._board.expired(time.time_ns() // 1_000_000)),
         ):  # fmt: skip
@@ -104,10 +107,10 @@ class _Gauges(Collector):
 
 
 def install(
-    app: FastAPI, metrics: Metrics, watch: Watch, regrouper: Regrouper, board: Board
+    app: FastAPI, metrics: Metrics, watch: Watch, regrouper: Regrouper, board: Board, desk: Desk
 ) -> None:
     """`GET /metrics` answers in Prometheus' text format."""
-    metrics.registry.register(_Gauges(watch, regrouper, board))
+    metrics.registry.register(_Gauges(watch, regrouper, board, desk))
 
     @app.get("/metrics", include_in_schema=False)
     def scrape() -> Response:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request, Response
 
-from penstock.web import auth
+from penstock.web import auth, waiting
 from penstock.web.board import Board, etag, tagged
 from penstock.web.problems import Problem
 from rollout.assignment import RouteTable, encoded
@@ -14,7 +14,6 @@ from rollout.readers import Reader
 from streams.keys import KeyRing, Principal
 
 PATH = "/v1/routes/{model:path}"
-LONGEST_WAIT_S = 30.0
 DEFAULT_ROUTE = "default"
 RETRY_AFTER_S = 2
 READER = "penstock-reader"
@@ -43,13 +42,13 @@ def install(app: FastAPI, keys: KeyRing, board: Board) -> None:
     async def table(request: Request, model: str) -> Response:
         permit(await auth.principal(request, keys), model)
         key = model, _route(request)
-        wait_s = _wait_s(request)
+        wait_s = waiting.wait_s(request)
         known(board)
         given = request.headers.get("if-none-match", "")
         found = board.table(key)
         _hear(board, found, request)
         if wait_s and _is_held(found, given):
-            await board.changed(key, wait_s, partial(_gone, request))
+            await board.changed(key, wait_s, partial(waiting.gone, request))
             found, before = board.table(key), found
             if before is None:
                 _hear(board, found, request)
@@ -67,12 +66,6 @@ def schemas() -> dict[str, Any]:
         [RouteTable], ref_template="#/components/schemas/{name}"
     )
     return components
-
-
-async def _gone(request: Request) -> None:
-    """The client has ended its connection."""
-    while (await request.receive())["type"] != "http.disconnect":
-        continue
 
 
 def _hear(board: Board, served: RouteTable | None, request: Request) -> None:
@@ -111,19 +104,6 @@ def _route(request: Request) -> str:
     return route
 
 
-def _wait_s(request: Request) -> float:
-    given = request.query_params.get("wait", "0")
-    try:
-        wait_s = float(given)
-    except ValueError:
-        wait_s = -1.0
-    if not 0 <= wait_s <= LONGEST_WAIT_S:
-        raise Problem(
-            "bad-parameter", f"wait is {given[:40]!r}; it is 0 to {LONGEST_WAIT_S:g} seconds"
-        )
-    return wait_s
-
-
 def _described() -> dict[str, Any]:
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     said = {400: "A parameter cannot be", 401: "Key missing or unknown", 403: "Not allowed",
@@ -136,7 +116,7 @@ def _described() -> dict[str, Any]:
              "schema": {"type": "string", "default": DEFAULT_ROUTE}},
             {"name": "wait", "in": "query",
              "description": "seconds to wait for another table than that of If-None-Match",
-             "schema": {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT_S, "default": 0}},
+             "schema": waiting.SCHEMA},
             {"name": "If-None-Match", "in": "header", "description": "the ETag of the last answer",
              "schema": {"type": "string"}},
             {"name": "Penstock-Reader", "in": "header",

@@ -246,7 +246,7 @@ def test_extra_bad_outcomes_are_counted_for_the_budget():
 
 
 def test_evidence_of_another_estimand_is_left_out():
-    supervised = msgspec.structs.replace(CANARY, epoch=3, estimand="supervised")
+    supervised = msgspec.structs.replace(CANARY, epoch=3, estimand="supervised", confirm_ms=600_000)
     bad = arms(CANARY, "misses", [9_600, 400], [[5_000, 1_000], [0, 0]])
 
     record = judge(look(GOOD | bad, of=(CANARY, supervised)))

@@ -166,11 +166,11 @@ def test_a_stage_that_is_two_or_out_of_order_is_refused_by_its_place():
 
 def test_an_approval_keeps_scope_and_confirmation_of_the_step_before_it():
     course = courses.course(spec([WHOLE[1], WHOLE[3]]))
-    assert (course[1].weight, course[1].scope, course[1].confirm) == (
-        1, course[0].scope, True,
+    assert (course[1].weight, course[1].scope, course[1].confirm_ms) == (
+        1, course[0].scope, 600_000,
     )  # fmt: skip
     alone = courses.course(spec([WHOLE[3]]))
-    assert (alone[0].weight, alone[0].scope, alone[0].confirm) == (0, None, False)
+    assert (alone[0].weight, alone[0].scope, alone[0].confirm_ms) == (0, None, 0)
 
 
 @given(KEPT, KEPT)

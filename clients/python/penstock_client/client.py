@@ -1,4 +1,4 @@
-"""What a service calls: nothing in here makes it wait, and nothing raises after construction."""
+"""What a service calls: nothing raises after construction, and nothing but `review` waits."""
 
 import os
 import time
@@ -19,6 +19,7 @@ from .kafka_transport import SCHEME, KafkaTransport
 from .limits import Limits
 from .predicting import Predicting
 from .reader import ReaderName
+from .reviews import AWAY, NOT_NEEDED, Review, Reviews
 from .route_cache import RouteCache
 from .routes import Routes
 from .running import Running
@@ -223,6 +224,36 @@ class Client(Running):
         except Exception as raised:  # whatever was given: no service fails by its reports
             self._invalid(raised)
 
+    def review(
+        self, assignment: Assignment, *, timeout_s: float, champion: str | None = None
+    ) -> Review:
+        """What a person says of the answer that was recorded as `proposed`: whose answer to act on.
+
+        It waits, unlike everything else; from asyncio: `await asyncio.to_thread(...)`. It is the
+        champion's answer unless a person confirmed: also when nobody did in the time that the
+        rollout gives, when the rollout goes back, and when the server is away. An assignment that
+        needs no person is answered at once.
+
+        Args:
+            timeout_s: how long this request can wait, whatever the rollout gives.
+            champion: the version to act on instead, where no route table says so; else the
+                client's.
+        """
+        if not assignment.confirm:
+            return Review(NOT_NEEDED, assignment.version)
+        table = self._routes.table
+        other = None if table is None else table.arms[-1].version
+        if other is None or other == assignment.version:  # it was promoted meanwhile
+            other = champion or self._champion or "unknown"
+        try:
+            return self._reviews.wait(
+                assignment.prediction_id, proposed=assignment.version, champion=other,
+                timeout_s=float(timeout_s),
+            )  # fmt: skip
+        except Exception as error:  # a time that is no number
+            self._invalid(error)
+            return Review(AWAY, other)
+
     def predicting(self, assignment: Assignment, **fields: Any) -> Predicting:
         """A block that records what the model answers or raises in it, and how long it took.
 
@@ -364,6 +395,9 @@ class Client(Running):
             route=self._route,
             limits=self._limits,
             notices=self._notices,
+        )
+        self._reviews = Reviews(
+            self._routes_server, self._model, self._notices, closed=lambda: self._closed
         )
 
     def _begin_in_child(self) -> None:
