@@ -373,7 +373,10 @@ def test_several_processes_append_without_a_hole_or_a_loss(place, log):
     assert sum(map(len, told)) == 180
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(60, marks=pytest.mark.crash)])
+@pytest.mark.parametrize(
+    "kills",
+    [3, pytest.param(20, marks=pytest.mark.crash), pytest.param(60, marks=pytest.mark.nightly)],
+)
 @pytest.mark.timeout(600)
 def test_a_killed_appender_loses_nothing_that_was_acknowledged(place, log, kills):
     log.ensure("events", PARTITIONS)

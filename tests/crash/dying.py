@@ -23,7 +23,7 @@ from streams.logs.embedded import EmbeddedLog
 from tests.streams import spine
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload([__name__, "penstock.installation"])
+_processes.set_forkserver_preload([__name__, "penstock.installation", "rollout.watching"])
 
 
 def lives(k: int, work: Callable[..., None], *args: Any, about: str = "") -> bool:

@@ -53,8 +53,9 @@ def _declared(service, at_ms):
     return True
 
 
-@pytest.mark.crash
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    "seed", [pytest.param(1, marks=pytest.mark.crash), pytest.param(2, marks=pytest.mark.nightly)]
+)
 def test_forty_kills_at_random_instants_change_nothing_that_is_counted(service, tmp_path, seed):
     equal_whatever_was_killed(
         service, tmp_path, seed=seed, days=6, requests=10_000, per_s=4_000, kills=40,
