@@ -25,7 +25,7 @@ ROWS = {
     "orphan": ANY_PLACE | {"appended_ms", "seen_ms", "hops"},
     "unit_partial": frozenset[str](), "unit_enrolled": frozenset[str](),
     "unit_paired": frozenset[str](), "unit_bad": frozenset[str](),
-    "unit_cursor": frozenset[str](),
+    "unit_cursor": frozenset[str](), "review": frozenset[str](),
 }  # fmt: skip
 """Tables that are compared row by row, and their columns that are not."""
 
@@ -35,7 +35,8 @@ OTHERWISE = {"counter", "counter_total", "dead_letter", "code", "position", "out
 OF_THE_RUN = {
     "installation", "plan", "file", "api_key", "inbox", "lease", "process", "route_table",
     "version_report", "rollout", "rollout_live", "rollout_revision", "decision",
-    "rollout_look", "route_reader", "kept_answer", "measured",
+    "rollout_look", "route_reader", "kept_answer", "measured", "webhook",
+    "webhook_delivery", "mlflow_alias",
 }  # fmt: skip
 """Tables that no event writes to."""
 
