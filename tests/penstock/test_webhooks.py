@@ -21,13 +21,14 @@ from penstock.outbound.fetcher import Fetcher
 from penstock.outbound.rules import read_rules
 from penstock.settings import Settings
 from penstock.webhooks import keeping
-from penstock.webhooks.delivering import Deliverer
+from penstock.webhooks.attempts import attempt
+from penstock.webhooks.delivering import CLAIM_MS, Deliverer
 from penstock.webhooks.telling import Teller
 from rollout import editing
 from rollout.acting import Ask, decide
 from rollout.decisions import Person
 from rollout.stages import Signal
-from streams import webhooks
+from streams import deliveries, webhooks
 from streams.db.engine import reading, writing
 from streams.errors import ConflictError, InputError
 from streams.relay import Relay
@@ -192,6 +193,28 @@ def test_a_receiver_that_is_broken_for_a_while_gets_everything_under_the_same_id
         f"webhook {webhook.id} fails: it answered 500: out of order",
         f"webhook {webhook.id} takes again",
     ]
+
+
+def test_who_dies_before_it_is_noted_has_it_sent_again_under_the_same_id(sending, receiving):
+    receiver = receiving()
+    webhook = sending.create(receiver)
+    sending.decide(Signal.PLAN)
+    sending.relay.step()
+    sending.heard.step()
+    with writing(sending.engine) as connection:
+        now_ms = sending.here.clock.wall_ms()
+        held = deliveries.claim(connection, webhook.id, now_ms=now_ms, for_ms=CLAIM_MS)
+    sent = {"signed_with": [webhook.secret], "message_id": held.message_id, "body": held.body}
+    attempt(sending.fetcher, receiver.url, now_ms=now_ms, **sent)
+
+    sending.settle()
+    meanwhile = len(receiver.got)
+    sending.hurry()
+    sending.settle()
+
+    assert (meanwhile, len(receiver.got)) == (1, 2)
+    assert receiver.got[0].id == receiver.got[1].id
+    assert [each.state for each in sending.told(webhook)] == ["delivered"]
 
 
 def test_410_ends_the_webhook_and_what_was_on_its_way(sending, receiving):
