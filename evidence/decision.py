@@ -10,7 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from evidence.domain import InputError, finite, open_unit
+import numpy as np
+
+from evidence.domain import Floats, InputError, finite, open_unit
 from evidence.results import Evidence, Interval, Side
 from evidence.sequences import Epoch, bound, estimate, log_e, log_e_late, units
 
@@ -209,6 +211,34 @@ def judge(
     )
 
 
+def log_safe(question: Question, epochs: Sequence[Epoch]) -> Floats:
+    """log E_safe now, in nats, of the epochs of period 1; leading axes of the counts are looks.
+
+    >>> from evidence.effects import Arms, Difference
+    >>> test = Difference(Arms(pi=0.5, centre=0.02, sd=0.14))
+    >>> looks = [[[980, 20], [980, 20]], [[9800, 200], [9800, 200]]]
+    >>> log_safe(Question(limit=0.01), [Epoch(test, looks)]).round(1).tolist()
+    [0.6, 10.3]
+    """
+    return log_e(epochs, question.to_exclude, question.harm.other)
+
+
+def log_harm(question: Question, periods: Sequence[Sequence[Epoch]]) -> Floats:
+    """log E_harm now, in nats, which its peak latches; leading axes of the counts are looks.
+
+    >>> from evidence.effects import Arms, Difference
+    >>> test = Difference(Arms(pi=0.5, centre=0.02, sd=0.14))
+    >>> looks = [[[980, 20], [980, 20]], [[9800, 200], [9600, 400]]]
+    >>> log_harm(Question(limit=0.01), [[Epoch(test, looks)]]).round(1).tolist()
+    [-0.4, 6.3]
+    """
+    logs = [
+        log_e_late(epochs, question.limit, question.harm) + math.log(question.share(k))
+        for k, epochs in enumerate(periods, start=1)
+    ]
+    return np.asarray(np.max(logs, axis=0))
+
+
 def overall(verdicts: Mapping[str, Verdict], guardrails: Collection[str]) -> Verdict:
     """The verdict over metrics: any guardrail's harm is harm, every metric's safe is safe.
 
@@ -273,7 +303,7 @@ def _account_of_safe(question: Question, alpha: float, epochs: Sequence[Epoch]) 
         n=units(epochs),
         estimate=estimate(epochs),
         interval=_beyond(bound(epochs, good, alpha=alpha), good),
-        log_e=float(log_e(epochs, question.to_exclude, good)),
+        log_e=float(log_safe(question, epochs)),
         alpha=alpha,
         assumes=epochs[0].statistic.assumes,
     )
@@ -283,16 +313,15 @@ def _account_of_harm(
     question: Question, alpha: float, periods: Sequence[Sequence[Epoch]]
 ) -> Evidence:
     """The strongest of the periods' accounts, each at its share of alpha."""
-    logs, ends = [], []
-    for k, epochs in enumerate(periods, start=1):
-        share = question.share(k)
-        logs.append(float(log_e_late(epochs, question.limit, question.harm)) + math.log(share))
-        ends.append(bound(epochs, question.harm, alpha=alpha * share, account=log_e_late))
+    ends = [
+        bound(epochs, question.harm, alpha=alpha * question.share(k), account=log_e_late)
+        for k, epochs in enumerate(periods, start=1)
+    ]
     return Evidence(
         n=units(periods[0]),
         estimate=estimate(periods[0]),
         interval=_beyond((max if question.harm is Side.ABOVE else min)(ends), question.harm),
-        log_e=max(logs),
+        log_e=float(log_harm(question, periods)),
         alpha=alpha,
         assumes=periods[0][0].statistic.assumes,
     )

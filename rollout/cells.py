@@ -362,20 +362,20 @@ def decoded(body: bytes) -> Body:
 
 
 def shaped(metric: Counted, vector: Ints, challengers: int) -> Ints:
-    """A stored vector as (groups, columns); the empty one has counted nothing."""
+    """A stored vector as (..., groups, columns); the empty one has counted nothing."""
     groups = metric.groups(challengers)
-    if not len(vector):
+    if not vector.size:
         return np.zeros((groups, metric.columns), np.int64)
-    return vector.reshape(groups, metric.columns)
+    return vector.reshape(*vector.shape[:-1], groups, metric.columns)
 
 
 def outcomes(metric: Counted, shaped: Ints) -> Ints:
-    """Counts of each outcome, shape (groups, levels or `Pair`): the missing ones in their place.
+    """Counts of each outcome, shape (..., groups, levels or `Pair`): missing ones in their place.
 
     Raises InputError when more outcomes were counted than were enrolled.
     """
-    known = shaped[:, 1:]
-    missing = shaped[:, 0] - known.sum(axis=1)
+    known = shaped[..., 1:]
+    missing = shaped[..., 0] - known.sum(axis=-1)
     if (missing < 0).any():
         raise InputError(
             f"{metric.name}: {-int(missing.min())} outcomes of nobody",
@@ -384,9 +384,9 @@ def outcomes(metric: Counted, shaped: Ints) -> Ints:
         )
     found = known
     if metric.side is Side.PAIRS:
-        found = np.concatenate([known, np.zeros((len(known), 1), np.int64)], axis=1)
+        found = np.concatenate([known, np.zeros_like(missing)[..., None]], axis=-1)
     found = found.copy()
-    found[:, metric.missing] += missing
+    found[..., metric.missing] += missing
     return found
 
 

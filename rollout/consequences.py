@@ -8,12 +8,12 @@ from sqlalchemy import Connection
 
 from rollout import kept, routes, store
 from rollout.assignment import Place as Number
-from rollout.courses import FINAL, Kind, Place
+from rollout.courses import FINAL, Place
 from rollout.decisions import Decision, Person, Published
 from rollout.spec import Spec
 from rollout.stages import Signal
 from rollout.store import Standing
-from rollout.traffic import NO_STEP, Traffic, traffic
+from rollout.traffic import NO_STEP, Traffic, changed
 from streams import messages, outbox, plans
 from streams.messages import RolloutDecided, RouteChanged
 from streams.plans import EpochPlan
@@ -64,10 +64,8 @@ def change_of(
 ) -> Change | None:
     """How traffic changes when the rollout comes to `after` and `arm` is out; None: not at all."""
     state, spec, course = standing.state, standing.declared.spec, standing.course
-    old = traffic(spec, course, state.place, dropped=state.dropped)
-    dropped = (*state.dropped, arm) if arm else state.dropped
-    new = traffic(spec, course, after, dropped=dropped)
-    if new is None or new == old or (old is None and after.kind is Kind.CANCELLED):
+    new = changed(spec, course, state.place, after, dropped=state.dropped, arm=arm)
+    if new is None:
         return None
     before = state.published.epoch if state.published else 0
     epoch = store.next_epoch(connection) if new.step != NO_STEP else 0

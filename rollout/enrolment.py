@@ -8,14 +8,12 @@ every enrolled unit counts. Evidence that has changed its mind by then lets enro
 from msgspec.structs import replace
 from sqlalchemy import Connection, Engine
 
-from rollout import controller, stages
+from rollout import controller
 from rollout.cells import PLAN, Enrolled, Opened, decoded, encoded
-from rollout.courses import weight
 from rollout.scenes import Facts
-from rollout.signals import due
-from rollout.stages import Signal
+from rollout.signals import grows
 from rollout.store import Standing
-from rollout.unit_values import span_ms
+from rollout.unit_values import exposure_ms
 from streams import plans
 from streams.db.engine import reading, writing
 
@@ -32,7 +30,7 @@ def followed_up(engine: Engine, standing: Standing, known: Facts, *, now_ms: int
         return known
     if ended is not None and now_ms < ended.until_ms + exposure_ms(opened):
         return replace(known, following_up=True)
-    wants = _grows(standing, known, now_ms=now_ms)
+    wants = grows(controller.scene(standing, known, now_ms=now_ms))
     if wants and ended is None:
         _say(engine, Enrolled(rollout=standing.name, epoch=opened.epoch, until_ms=now_ms), now_ms)
         return replace(known, following_up=True)
@@ -47,22 +45,6 @@ def follows_up(connection: Connection, standing: Standing, *, now_ms: int) -> bo
     if opened is None or ended is None:
         return False
     return now_ms < ended.until_ms + exposure_ms(opened)
-
-
-def exposure_ms(opened: Opened) -> int:
-    """For how long the last enrolled unit is followed up: by the metric that does so longest."""
-    grain = opened.grain_ms
-    return max((span_ms(own, grain, 1)[1] for own in opened.owned.values()), default=0)
-
-
-def _grows(standing: Standing, known: Facts, *, now_ms: int) -> bool:
-    """Whether an advance is due now, and gives a challenger more units than it has."""
-    call = due(controller.scene(standing, known, now_ms=now_ms))
-    if call is None or call.signal is not Signal.ADVANCE:
-        return False
-    place, course = standing.state.place, standing.course
-    after = stages.advance(course, place, Signal.ADVANCE)
-    return weight(course, after) > weight(course, place) > 0
 
 
 def _enrolling(connection: Connection, standing: Standing) -> tuple[Opened | None, Enrolled | None]:

@@ -13,9 +13,13 @@ from streams.models import duration_ms
 
 
 class Wait(Struct, frozen=True):
-    """What an advance waits for, and until when at least, where a clock alone tells."""
+    """What an advance waits for, at which gate, and until when at least if a clock alone tells.
+
+    `gate` is a metric, a field of the spec, or what people call it.
+    """
 
     reason: str
+    gate: str
     until_ms: int | None = None
 
 
@@ -26,14 +30,14 @@ def waits(scene: Scene) -> list[Wait]:
     """
     if scene.kind not in LIVE:
         ends = FINAL | {Kind.ROLLING_BACK}
-        return [] if scene.kind in ends else [Wait(f"{scene.kind}: a person goes on")]
+        return [] if scene.kind in ends else [Wait(f"{scene.kind}: a person goes on", "people")]
     return [wait for gate in GATES for wait in gate(scene)]
 
 
 def _freeze(scene: Scene) -> Iterator[Wait]:
     until_ms = frozen_until(scene.spec.freeze, scene.now_ms)
     if until_ms is not None:
-        yield Wait("a freeze", until_ms)
+        yield Wait("a freeze", "freeze", until_ms)
 
 
 def _age(scene: Scene) -> Iterator[Wait]:
@@ -48,7 +52,7 @@ def _age(scene: Scene) -> Iterator[Wait]:
     for name, text in fields.items():
         until_ms = scene.state.since_ms + duration_ms(text) if text else 0
         if scene.now_ms < until_ms:
-            yield Wait(f"{name}: {text}", until_ms)
+            yield Wait(f"{name}: {text}", name, until_ms)
 
 
 def _floors(scene: Scene) -> Iterator[Wait]:
@@ -59,45 +63,46 @@ def _floors(scene: Scene) -> Iterator[Wait]:
         for name in ("pairs", "audited", "units"):
             floor, so_far = getattr(least, name) or 0, getattr(reached, name)
             if so_far < floor:
-                yield Wait(f"{arm}: {so_far:,} of {floor:,} {words.get(name, name)}")
+                told = f"{arm}: {so_far:,} of {floor:,} {words.get(name, name)}"
+                yield Wait(told, f"min.{name}")
 
 
 def _proof(scene: Scene) -> Iterator[Wait]:
     for arm in scene.left:
-        for reason in _unproven(scene, arm):
-            yield Wait(reason)
+        yield from _unproven(scene, arm)
 
 
 def _exposure(scene: Scene) -> Iterator[Wait]:
     if scene.facts.following_up and scene.kind is not Kind.PROBATION:
-        yield Wait("units of this step are still followed up")
+        yield Wait("units of this step are still followed up", "exposure")
 
 
 def _budget(scene: Scene) -> Iterator[Wait]:
     budget, estimate = scene.spec.harm_budget, scene.facts.extra_estimate
     if budget is not None and estimate is not None and estimate > budget.extra:
-        yield Wait(f"about {estimate:,.0f} extra bad outcomes, of {budget.extra:g} at most")
+        told = f"about {estimate:,.0f} extra bad outcomes, of {budget.extra:g} at most"
+        yield Wait(told, "harmBudget")
 
 
 def _signatures(scene: Scene) -> Iterator[Wait]:
     if scene.kind is Kind.APPROVAL:
         wanted, signed = getattr(scene.step.stage, "count", 0), len(scene.state.signed)
         if signed < wanted:
-            yield Wait(f"{signed} of {wanted} signatures")
+            yield Wait(f"{signed} of {wanted} signatures", "people")
 
 
 GATES = (_age, _floors, _exposure, _proof, _budget, _signatures, _freeze)
 """All must be open before a step is left; each tells what it waits for."""
 
 
-def _unproven(scene: Scene, arm: str) -> Iterator[str]:
+def _unproven(scene: Scene, arm: str) -> Iterator[Wait]:
     """Required metrics that are not safe. What was not judged at all has no data."""
     for name in scene.required():
         found = scene.verdicts(arm, [name])
         if not any(not v.slice for v in found):
-            yield f"{arm}: {name}: {Verdict.NO_DATA}"
+            yield Wait(f"{arm}: {name}: {Verdict.NO_DATA}", name)
         for v in found:
             # A protected slice joins for harm; that it is safe, nobody can wait for.
             is_open = is_harm(v) if v.slice else not lets_pass(v, scene.spec)
             if is_open:
-                yield f"{about(v)}: {v.verdict}"
+                yield Wait(f"{about(v)}: {v.verdict}", name)

@@ -1,198 +1,215 @@
-"""How long a spec will take on traffic as it was recorded: S11 for each step. Pure.
+"""What may become of a spec: simulated futures, summed up by scenario and step. Pure."""
 
-A plan is a guess about traffic to come. What it says of errors is no guess: a version whose
-guardrails all keep their margins is declared harmful with probability alpha at most, however long
-it takes, because that holds at every look.
-"""
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
-from collections.abc import Mapping
-
+import numpy as np
 from msgspec import Struct
-from msgspec.structs import replace
 
-from evidence.decision import split_alpha
-from evidence.planning import detectable
-from rollout.courses import Course, Kind, Step, course
-from rollout.epochs import Figure
-from rollout.metrics import QUANTILES, stat_of
-from rollout.needs import Need, Seen, need
-from rollout.rules.places import required
-from rollout.spec import Least, Metric, Spec
-from streams.models import DAY_MS, duration_ms
+from rollout.advice import Warned, warnings
+from rollout.courses import course
+from rollout.drawing import World
+from rollout.futures import Ended, Outcome, Passed, future
+from rollout.rates import Assumed, Rates, assumed
+from rollout.scenarios import Scenario, Shift, scenarios
+from rollout.spec import Full, Rollout
+from rollout.stages import Signal
+from streams.models import DAY_MS, Declaration, duration_ms
+
+FUTURES = 100
+"""Of each scenario: a chance of one half is known to 10 points (two standard errors)."""
 
 
-class Proof(Struct, frozen=True, kw_only=True):
-    """One metric at one step, for a challenger that equals the champion.
+_SHOWN = (10, 50, 90)  # per cent of the futures
+
+
+class Fate(Struct, frozen=True, kw_only=True):
+    """What becomes of the rollout in one scenario; chances are shares of its futures.
 
     Args:
-        days, ninety_days: until it is proven safe, in half of the runs and in nine of ten, with
-            the age that its outcomes need.
-        units: for `days`; pairs in shadow.
-        labels: that people give for them.
-        detectable: how far beyond its limit a version is called harmful half of the time by then.
-        assuming: what the figures rest on.
+        promoted, rolled_back, paused: one of them. Of a course without full weight, `promoted` says
+            that it comes to its end.
+        harm: rolled back because harm was proven.
+        open: still open at a deadline, which then goes back or pauses as the spec says.
+        blind: rolled back because no evidence came for `blindAfter`.
+        days: from its start to its end.
+        labels: expected, that people give.
+        extra: expected bad outcomes more than the champion's, by metric.
     """
 
-    step: str
-    metric: str
-    units: int
+    scenario: str
+    promoted: float
+    rolled_back: float
+    paused: float
+    harm: float
+    open: float
+    blind: float
     days: float
-    ninety_days: float
+    days_10: float
+    days_90: float
     labels: int
-    detectable: float
-    assuming: str
+    extra: dict[str, float]
 
 
 class StepPlan(Struct, frozen=True, kw_only=True):
-    """One step: `waits_for` is what it takes longest for. `fits`: before the stage's deadline."""
+    """One step in one scenario.
 
+    Args:
+        weight: per cent of the units in scope that each challenger answers.
+        reached: share of the futures that come to it; `advanced`: of those, that go on from it.
+        days, days_10, days_90: of those that go on: median, one of ten, nine of ten.
+        waits_for: the gate that opens last most often.
+    """
+
+    scenario: str
     step: str
     weight: float
-    days: float
-    ninety_days: float
-    waits_for: str
+    reached: float
+    advanced: float
+    days: float | None
+    days_10: float | None
+    days_90: float | None
     deadline_days: float | None
-    fits: bool
+    waits_for: str
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """The way to full weight of a version that is as good as the champion.
+    """The futures of a spec.
 
     Args:
-        requests_a_day: recorded; units are taken to be requests.
-        days, ninety_days: sums over the steps, in each of which the slowest metric counts.
-        labels: that people give on the way.
-        false_rollback: the most that the probability of harm declared of an equal version can be.
-        unknown: metrics of which the recorded traffic and the spec say too little.
+        from_ms: when the rollout starts in them, domain time: freezes depend on it.
+        futures: of each scenario.
+        false_rollback: the most that the probability of harm declared can be while every guardrail
+            keeps its margin; that is no simulation's to say.
+        assumed: what was neither recorded nor stated.
     """
 
     rollout: str
     requests_a_day: float
-    days: float
-    ninety_days: float
-    labels: int
+    from_ms: int
+    futures: int
+    seed: int
     false_rollback: float
+    fates: tuple[Fate, ...]
     steps: tuple[StepPlan, ...]
-    proofs: tuple[Proof, ...]
-    unknown: tuple[str, ...]
+    warnings: tuple[Warned, ...]
+    assumed: tuple[Assumed, ...]
 
 
-def plan(
-    rollout: str,
-    spec: Spec,
-    *,
-    requests_a_day: float,
-    figures: Mapping[str, Figure],
-    disagree: float | None,
-) -> Plan:
-    """The plan of a spec without errors.
+class Ask(Struct, frozen=True, kw_only=True):
+    """What futures are to be simulated of.
 
     Args:
-        requests_a_day: above 0.
-        figures: what recorded traffic shows of the champion, by metric.
-        disagree: share of recorded pairs in which the versions differ.
+        effects: an operator's own scenario, by metric; none: there is none.
+        lateness_ms: how far watermarks lag behind.
     """
-    steps = course(spec)
-    proofs: list[Proof] = []
-    asked: set[str] = set()
-    unknown: list[str] = []
-    for step in steps:
-        # What is proven at one step stays so: the epochs of a rollout are one account.
-        for name in [n for n in required(spec, step.kind.value, step.stage) if n not in asked]:
-            metric = spec.by_name[name]
-            seen = Seen(rate=_rate(metric, figures.get(name)), disagree=disagree)
-            found = need(spec, metric, weight=step.weight, seen=seen)
-            asked.add(name)
-            if found is None:
-                unknown.append(name)
-            else:
-                proofs.append(_proof(spec, step, metric, found, requests_a_day))
-    planned = tuple(
-        _step(step, [p for p in proofs if p.step == step.name], requests_a_day) for step in steps
-    )
-    planned = tuple(_held(steps, planned, k) for k in range(len(steps)))
+
+    declared: Rollout
+    declaration: Declaration
+    rates: Rates
+    requests_a_day: float
+    from_ms: int
+    lateness_ms: int
+    effects: dict[str, Shift] = {}
+    futures: int = FUTURES
+    seed: int = 0
+
+
+def plan(ask: Ask, *, tell: Callable[[float], None]) -> Plan:
+    """The plan of a spec without errors; the same for the same `ask`.
+
+    Args:
+        tell: is given the share that is done.
+    """
+    spec, steps = ask.declared.spec, course(ask.declared.spec)
+    wanted = scenarios(spec, ask.rates, ask.effects)
+    found: list[tuple[World, list[Ended]]] = []
+    for done, scenario in enumerate(wanted):
+        world = World(
+            spec, ask.declaration, steps, ask.rates, scenario,
+            requests_a_day=ask.requests_a_day, lateness_ms=ask.lateness_ms,
+        )  # fmt: skip
+        ends = []
+        for no, end in enumerate(simulated(world, ask)):
+            ends.append(end)
+            tell((done + (no + 1) / ask.futures) / len(wanted))
+        found.append((world, ends))
+    planned = [step for world, ends in found for step in _steps(world, ends)]
+    fates = [_fate(world.scenario, ends) for world, ends in found]
     return Plan(
-        rollout=rollout,
-        requests_a_day=requests_a_day,
-        days=sum(step.days for step in planned),
-        ninety_days=sum(step.ninety_days for step in planned),
-        labels=sum(proof.labels for proof in proofs),
+        rollout=ask.declared.metadata.name,
+        requests_a_day=ask.requests_a_day,
+        from_ms=ask.from_ms,
+        futures=ask.futures,
+        seed=ask.seed,
         false_rollback=spec.judge.alpha,
-        steps=planned,
-        proofs=tuple(proofs),
-        unknown=tuple(unknown),
+        fates=tuple(fates),
+        steps=tuple(planned),
+        warnings=tuple(warnings(spec, steps, ask.rates, found[0][1], ask.requests_a_day)),
+        assumed=tuple(assumed(spec, ask.rates)),
     )
 
 
-def _rate(metric: Metric, figure: Figure | None) -> float | None:
-    is_rate = stat_of(metric) not in QUANTILES
-    return figure.mean if figure is not None and is_rate else None
+def simulated(world: World, ask: Ask) -> Iterable[Ended]:
+    """The futures of one scenario; those of all scenarios have the same luck."""
+    for seed in np.random.SeedSequence(ask.seed).spawn(ask.futures):
+        yield future(world, from_ms=ask.from_ms, seed=seed)
 
 
-def _proof(spec: Spec, step: Step, metric: Metric, found: Need, requests_a_day: float) -> Proof:
-    age_days = _days(metric.matures) + _days(metric.exposure)
-    compared = requests_a_day * _compared(spec, step)
-    days = found.units / compared
-    harm = split_alpha(
-        guardrails=len(spec.guardrails), alpha=spec.judge.alpha, challengers=len(spec.challengers)
-    ).harm
-    return Proof(
-        step=step.name,
-        metric=metric.name,
-        units=found.units,
-        days=days + age_days,
-        ninety_days=found.ninety / compared + age_days,
-        labels=found.labels,
-        detectable=detectable(found.units, found.sd, alpha=harm),
-        assuming=found.assuming,
+def _fate(scenario: Scenario, ends: Sequence[Ended]) -> Fate:
+    outcomes: Counter[Outcome] = Counter(end.outcome for end in ends)
+    signals = Counter(end.signal for end in ends)
+    count = len(ends)
+    tenth, median, ninetieth = np.percentile([end.days for end in ends], _SHOWN).round(3).tolist()
+    return Fate(
+        scenario=scenario.name,
+        promoted=outcomes["promoted"] / count,
+        rolled_back=outcomes["rolled back"] / count,
+        paused=outcomes["paused"] / count,
+        harm=signals[Signal.HARM] / count,
+        open=signals[Signal.DEADLINE] / count,
+        blind=signals[Signal.BLIND] / count,
+        days=median,
+        days_10=tenth,
+        days_90=ninetieth,
+        labels=round(float(np.mean([end.labels for end in ends]))),
+        extra={
+            name: round(float(np.mean([end.extra[name] for end in ends])), 1)
+            for name in ends[0].extra
+        },
     )
 
 
-def _step(step: Step, proofs: list[Proof], requests_a_day: float) -> StepPlan:
-    waits = {f"{proof.metric} is safe": (proof.days, proof.ninety_days) for proof in proofs}
-    for name, days in _floors(step, requests_a_day).items():
-        waits[name] = (days, days)
-    slowest = max(waits, key=lambda name: waits[name], default="nothing")
-    days, ninety = waits.get(slowest, (0.0, 0.0))
-    deadline = getattr(step.stage, "deadline", None)
-    return StepPlan(
-        step=step.name,
-        weight=step.weight,
-        days=days,
-        ninety_days=max([ninety, *(each for _, each in waits.values())]),
-        waits_for="people" if step.kind is Kind.APPROVAL else slowest,
-        deadline_days=_days(deadline) if deadline else None,
-        fits=True,
-    )
+def _steps(world: World, ends: Sequence[Ended]) -> Iterable[StepPlan]:
+    for step in world.course:
+        passed = [each for end in ends for each in end.steps if each.step == step.name]
+        if not passed:
+            continue
+        went_on = [each for each in passed if each.advanced]
+        tenth, median, ninetieth = _days([each.days for each in went_on])
+        deadline = None if isinstance(step.stage, Full) else step.stage.deadline
+        yield StepPlan(
+            scenario=world.scenario.name,
+            step=step.name,
+            weight=step.weight,
+            reached=len(passed) / len(ends),
+            advanced=len(went_on) / len(passed),
+            days=median,
+            days_10=tenth,
+            days_90=ninetieth,
+            deadline_days=duration_ms(deadline) / DAY_MS if deadline else None,
+            waits_for=bottleneck(passed),
+        )
 
 
-def _held(steps: Course, planned: tuple[StepPlan, ...], k: int) -> StepPlan:
-    """Whether nine of ten runs are within the deadline, which is of all its stage's steps."""
-    stage, deadline = steps[k].stage, planned[k].deadline_days
-    taken = sum(
-        one.ninety_days for one, step in zip(planned, steps, strict=True) if step.stage is stage
-    )
-    return replace(planned[k], fits=deadline is None or taken <= deadline)
+def bottleneck(passed: Iterable[Passed]) -> str:
+    """The gate that opens last most often, or that never does."""
+    gates = Counter(gate for each in passed for gate in each.gates)
+    return gates.most_common(1)[0][0] if gates else ""
 
 
-def _floors(step: Step, requests_a_day: float) -> dict[str, float]:
-    """What a step takes at least: dwell, age, probation, and counts at the recorded pace."""
-    least = getattr(step.stage, "least", Least())
-    found = {
-        "dwell": _days(getattr(step.stage, "dwell", None)),
-        "min.age": _days(least.age),
-        "probation": _days(getattr(step.stage, "probation", None)),
-        "min.pairs": (least.pairs or 0) / requests_a_day,
-        "min.units": (least.units or 0) / (requests_a_day * (step.weight / 100 or 1.0)),
-    }
-    return {name: days for name, days in found.items() if days}
-
-
-def _compared(spec: Spec, step: Step) -> float:
-    """The share of the requests that one challenger is compared on: its own and the champion's."""
-    share = step.weight / 100
-    return 1 - share * (len(spec.challengers) - 1) if share else 1.0
-
-
-def _days(text: str | None) -> float:
-    return duration_ms(text) / DAY_MS if text else 0.0
+def _days(found: Sequence[float]) -> tuple[float | None, float | None, float | None]:
+    if not found:
+        return None, None, None
+    tenth, median, ninetieth = np.percentile(found, _SHOWN).round(3).tolist()
+    return tenth, median, ninetieth

@@ -4,12 +4,15 @@ Only the speed of the evidence hangs on these figures, never its validity. They 
 when they are read, and stay what they are.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection
 
 from rollout.epochs import Figure
 from rollout.metrics import QUANTILES, loss_of, stat_of
+from rollout.rates import Rate, Rates
 from rollout.spec import Metric, Spec
 from streams import codes, counters
 from streams.facts import LIVE, SHADOW
@@ -21,6 +24,7 @@ Ints = npt.NDArray[np.int64]
 SEEN_MS = 7 * DAY_MS
 LEAST_MS = HOUR_MS  # a shorter stretch says nothing of a day
 ENOUGH = 100  # answers, or labels, before a share of them is a figure
+_BUCKET = math.log(2) / 2  # the width of a bucket of latencies, of its logarithm
 _OF_ANSWERS = {"errors": "errors"}
 _OF_LABELS = {"wrong": "wrong", "misses": "misses", "false_alarms": "false_alarms"}
 
@@ -49,6 +53,23 @@ def disagreement(connection: Connection, spec: Spec, *, now_ms: int) -> float | 
     version = spec.challengers[0].version
     found = _panes(connection, spec, version, SHADOW, now_ms=now_ms)
     return _share(np.sum(list(found.values()), axis=0), "disagreed", ("paired",)) if found else None
+
+
+def rates(connection: Connection, spec: Spec, *, now_ms: int) -> Rates:
+    """What a plan may know of the champion's traffic of the last week."""
+    found = _panes(connection, spec, spec.champion.version, LIVE, now_ms=now_ms)
+    spread = _spread(np.sum(list(found.values()), axis=0)) if found else None
+    labelled = _labelled(connection, spec)
+    known = {}
+    for name, figure in figures(connection, spec, now_ms=now_ms).items():
+        metric = spec.by_name[name]
+        is_label, is_latency = metric.source == "label", loss_of(metric) == "latency"
+        known[name] = Rate(
+            mean=figure.quantile if is_latency else figure.mean,
+            spread=spread if is_latency else None,
+            labelled=labelled if is_label else None,
+        )
+    return Rates(disagree=disagreement(connection, spec, now_ms=now_ms), metrics=known)
 
 
 def _panes(
@@ -83,6 +104,28 @@ def _quantile(histogram: Ints, q: float) -> float | None:
         return None
     bucket = int(np.searchsorted(histogram.cumsum(), q * total))
     return float(2 ** ((bucket + 1) / 2) / 1000)
+
+
+def _spread(cells: Ints) -> float | None:
+    """Standard deviation of ln(latency), by the middles of its buckets (Sheppard's correction)."""
+    histogram = cells[len(CELLS) :]
+    if histogram.sum() < ENOUGH:
+        return None
+    at = np.arange(len(histogram)) * _BUCKET
+    mean = np.average(at, weights=histogram)
+    variance = float(np.average((at - mean) ** 2, weights=histogram)) - _BUCKET**2 / 12
+    return math.sqrt(variance) if variance > 0 else None
+
+
+def _labelled(connection: Connection, spec: Spec) -> float | None:
+    """Share of the champion's answers whose outcome came within its horizon, of those past it."""
+    model_no = _number(connection, "model", 0, spec.model)
+    version_no = _number(connection, "version", model_no, spec.champion.version)
+    prefix = f"matured/{model_no}/{version_no}/{LIVE}/"
+    totals = counters.totals(connection, prefix)
+    kept = [cells for what, cells in totals.items() if "/outcome/" in what]
+    answered, labelled, _ = np.sum(kept, axis=0).tolist() if kept else (0, 0, 0)
+    return labelled / answered if answered >= ENOUGH else None
 
 
 def _number(connection: Connection, kind: str, scope: int, name: str) -> int:

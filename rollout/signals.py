@@ -14,7 +14,7 @@ from rollout.decisions import Cause, Evidence, Judged, Time
 from rollout.gates import waits
 from rollout.scenes import Scene, about, is_harm
 from rollout.spec import Full
-from rollout.stages import Signal, accepts
+from rollout.stages import Signal, accepts, advance
 from streams.models import duration_ms
 
 _WATCHED = LIVE | {Kind.PAUSED}
@@ -35,6 +35,15 @@ def due(scene: Scene) -> Call | None:
         if call is not None and accepts(scene.state.place, call.signal):
             return call
     return None
+
+
+def grows(scene: Scene) -> bool:
+    """Whether an advance is due, and gives a challenger more units than it has."""
+    call = due(scene)
+    if call is None or call.signal is not Signal.ADVANCE:
+        return False
+    place, course = scene.state.place, scene.course
+    return weight(course, advance(course, place, call.signal)) > weight(course, place) > 0
 
 
 def _restored(scene: Scene) -> Call | None:

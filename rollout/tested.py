@@ -56,6 +56,7 @@ def evidence(
     """What one epoch's frozen `vector` says of challenger `k`; None: nothing that could be tested.
 
     Args:
+        vector: leading axes are looks of their own.
         bad: units of the champion and of the challenger that it lacks, and that count as bad.
 
     Raises InputError for a vector of another shape than the metric's.
@@ -101,7 +102,7 @@ def counted(opened: Opened, metric: Counted, vector: Ints) -> Ints:
 
 def arms_of(found: Ints, k: int) -> Ints:
     """(champion, challenger `k`) of groups that are arms: the champion's halves are one."""
-    return np.stack([found[:HALVES].sum(axis=0), found[HALVES + k]])
+    return np.stack([found[..., :HALVES, :].sum(axis=-2), found[..., HALVES + k, :]], axis=-2)
 
 
 def _read(metric: Counted, found: Ints, k: int, bad: Ints | None = None) -> Ints:
@@ -109,28 +110,29 @@ def _read(metric: Counted, found: Ints, k: int, bad: Ints | None = None) -> Ints
     if metric.side is Side.ARMS:
         arms = arms_of(found, k)
         if bad is not None:
-            arms[:, int(np.argmax(metric.levels))] += bad
+            arms[..., int(np.argmax(metric.levels))] += bad
         match metric.form:
             case Form.EVENT_SHARE:
-                return arms[:, 1]
+                return arms[..., 1]
             case Form.CEILING:
-                return arms[1, :2]
+                return arms[..., 1, :2]
             case _:
                 return arms
     strata = len(metric.q)
-    pairs = found[k * strata : (k + 1) * strata]
+    pairs = found[..., k * strata : (k + 1) * strata, :]
     if metric.form is not Form.CEILING:
         return _weighed(metric, pairs)
-    bad = pairs[0, Pair.CHALLENGER_WRONG] + pairs[0, Pair.BOTH_WRONG]
-    return np.array([pairs[0].sum() - bad, bad])
+    only = pairs[..., 0, :]
+    bad = only[..., Pair.CHALLENGER_WRONG] + only[..., Pair.BOTH_WRONG]
+    return np.stack([only.sum(axis=-1) - bad, bad], axis=-1)
 
 
 def _weighed(metric: Counted, pairs: Ints) -> Ints:
     """The strata of `at_stake`; agreements that are not are equal, labelled or not."""
     if at_stake(metric) == metric.q:
         return pairs
-    agreed, found = pairs[::2], pairs[1::2].copy()
-    found[:, Pair.EQUAL] += agreed.sum(axis=1)
+    agreed, found = pairs[..., ::2, :], pairs[..., 1::2, :].copy()
+    found[..., Pair.EQUAL] += agreed.sum(axis=-1)
     return found
 
 

@@ -68,3 +68,15 @@ def traffic(
         confirm_ms=step.confirm_ms,
         step=place.step - 1 if goes_on else place.step,
     )
+
+
+def changed(
+    spec: Spec, course: Course, before: Place, after: Place, *,
+    dropped: Collection[str], arm: str | None,
+) -> Traffic | None:  # fmt: skip
+    """Who answers from `after` on, once `arm` is out, too; None where nothing changes."""
+    old = traffic(spec, course, before, dropped=dropped)
+    new = traffic(spec, course, after, dropped=(*dropped, arm) if arm else dropped)
+    if new == old or (old is None and after.kind is Kind.CANCELLED):
+        return None
+    return new

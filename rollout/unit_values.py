@@ -32,6 +32,12 @@ def span_ms(own: Own, grain_ms: int, period: int) -> tuple[int, int]:
     return (0, first) if period == 1 else (first << period - 2, first << period - 1)
 
 
+def exposure_ms(opened: Opened) -> int:
+    """For how long the last enrolled unit is followed up: by the metric that does so longest."""
+    grain = opened.grain_ms
+    return max((span_ms(own, grain, 1)[1] for own in opened.owned.values()), default=0)
+
+
 def vectors(opened: Opened, no: int, period: int, units: list[Unit], sums: Ints) -> dict[str, Ints]:
     """What these units add to the cells of a metric, by counter: everywhere and by slice.
 

@@ -11,11 +11,11 @@ BAR = 24
 
 
 class Progress:
-    """Rows done of a known or unknown total, with the rate and the time left, on stderr."""
+    """Rows (or others) done of a known or unknown total, the rate and the time left, on stderr."""
 
-    def __init__(self, output: Output, *, total: int | None) -> None:
+    def __init__(self, output: Output, *, total: int | None, of: str = "rows") -> None:
         self._output = output
-        self._total = total
+        self._total, self._of = total, of
         self._is_terminal = sys.stderr.isatty() and not output.quiet
         self._begun_s = self._shown_s = time.monotonic()
 
@@ -45,13 +45,13 @@ class Progress:
     def _text(self, done: int, now_s: float) -> str:
         rate = done / max(now_s - self._begun_s, 1e-3)
         if not self._total:
-            return f"{done:,} rows  {rate:,.0f}/s"
+            return f"{done:,} {self._of}  {rate:,.0f}/s"
         share = min(done / self._total, 1.0)
         filled = int(BAR * share)
         left_s = (self._total - done) / rate if rate else 0.0
         bar = "#" * filled + "." * (BAR - filled)
         return (
-            f"[{bar}] {share:4.0%}  {done:,} of {self._total:,} rows  {rate:,.0f}/s"
+            f"[{bar}] {share:4.0%}  {done:,} of {self._total:,} {self._of}  {rate:,.0f}/s"
             f"  {_clock(left_s)} left"
         )
 

@@ -14,31 +14,47 @@ _FILES = click.Path(path_type=Path)
 @click.option(
     "--requests-a-day", type=click.FloatRange(min=1), help="Instead of those of the last week."
 )
-def plan(file: Path, requests_a_day: float | None) -> None:
-    """Say how long the spec in FILE will take on recorded traffic, for a version that is as good.
+@click.option("--rates", type=_FILES, help="What traffic is like (YAML or JSON), where you know.")
+@click.option(
+    "--effect", multiple=True, metavar="NAME=CHANGE",
+    help="A scenario of your own: misses=-0.005, errors=+20%; may be given again.",
+)  # fmt: skip
+@click.option("--futures", default=100, show_default=True, type=click.IntRange(10, 10_000))
+@click.option("--seed", default=0, show_default=True, help="The same seed, the same luck.")
+def plan(
+    file: Path, requests_a_day: float | None, rates: Path | None, effect: tuple[str, ...],
+    futures: int, seed: int,
+) -> None:  # fmt: skip
+    """Simulate what becomes of the spec in FILE, on traffic like the last week's.
 
-    Each step takes as long as its slowest metric or floor. What is counted here stands in the place
-    of assumptions; `assuming` says which is which.
+    Futures are drawn for a challenger that equals the champion, is better or worse by the margins,
+    and worse by twice them. `assumed` is what was neither recorded nor stated by --rates.
     """
     from penstock import planning
+    from penstock.cli.progress import Progress
     from penstock.cli.settings import settings
 
-    found = planning.plan(settings(), file, requests_a_day=requests_a_day)
+    progress = Progress(output(), total=futures, of="futures of each scenario")
+    found = planning.plan(
+        settings(), file, requests_a_day=requests_a_day, stated=rates, effects=effect,
+        futures=futures, seed=seed, tell=lambda share: progress.show(int(futures * share)),
+    )  # fmt: skip
+    progress.end()
     output().parts(
         found,
         {
+            "fates": [
+                "scenario", "promoted", "rolled_back", "paused", "harm", "open", "blind", "days",
+                "days_90", "labels", "extra",
+            ],
             "steps": [
-                "step", "weight", "days", "ninety_days", "deadline_days", "fits", "waits_for"
+                "scenario", "step", "weight", "reached", "advanced", "days_10", "days", "days_90",
+                "deadline_days", "waits_for",
             ],
-            "proofs": [
-                "step", "metric", "units", "days", "ninety_days", "labels", "detectable",
-                "assuming",
-            ],
+            "warnings": ["step", "chance", "reason", "fix"],
+            "assumed": ["of", "what"],
         },
     )  # fmt: skip
-    late = [step.step for step in found.steps if not step.fits]
-    if late:
-        output().say(f"one run in ten or more is over its deadline at: {', '.join(late)}")
 
 
 @click.command(cls=Command)

@@ -67,11 +67,17 @@ def test_what_is_not_there_is_said(known, tmp_path):
 def test_a_plan_stands_on_what_was_counted(known, data_dir, tmp_path):
     spec = str(tmp_path / "rollout.yaml")
     unknown = known("rollout", "plan", spec)
-    said = known("rollout", "plan", spec, "--requests-a-day", "2400", "-o", "json")
+    said = known(
+        "rollout", "plan", spec, "--requests-a-day", "2400", "--futures", "10", "--effect",
+        "wrong=+0.3", "-o", "json",
+    )  # fmt: skip
 
     assert unknown.code == 3
     assert "'41' gave no live answer in the last week" in unknown.err
-    assert [step["step"] for step in said.json["steps"]] == [
+    assert {each["of"] for each in said.json["assumed"]} == {"errors", "wrong"}
+    fates = {fate["scenario"]: fate for fate in said.json["fates"]}
+    assert fates["equal"]["promoted"] == fates["as stated"]["harm"] == 1.0
+    assert [s["step"] for s in said.json["steps"] if s["scenario"] == "equal"] == [
         "canary[0]", "canary[1]", "approval", "probation"
     ]  # fmt: skip
     with opened(read_settings({"PENSTOCK_DATA_DIR": str(data_dir)})) as here:
@@ -82,8 +88,24 @@ def test_a_plan_stands_on_what_was_counted(known, data_dir, tmp_path):
         worker.drain()
         worker.close()
 
-    counted = known("rollout", "plan", spec, "-o", "json").json
+    counted = known("rollout", "plan", spec, "--futures", "10", "-o", "json").json
 
     assert counted["requests_a_day"] == pytest.approx(2_400, rel=0.2)
-    (wrong,) = [proof for proof in counted["proofs"] if proof["metric"] == "wrong"]
-    assert "as recorded" in wrong["assuming"]
+    assert counted["assumed"] == []
+
+
+def test_a_plan_stands_on_what_is_stated_and_says_where_it_is_wrong(known, tmp_path):
+    spec, rates = str(tmp_path / "rollout.yaml"), tmp_path / "rates.yaml"
+    plan = ("rollout", "plan", spec, "--requests-a-day", "2400", "--futures", "10", "--rates")
+    rates.write_text("metrics:\n  errors: {mean: 0.01}\n  wrong: {mean: 0.1, labelled: 0.9}\n")
+    shown = known(*plan, str(rates))
+    rates.write_text("metrics:\n  eror: {mean: 0.01}\n")
+    refused = known(*plan, str(rates))
+    unclear = known(*plan[:-1], "--effect", "wrong")
+
+    assert shown.code == 0
+    assert "WAITS FOR" in shown.out
+    assert "WHAT" not in shown.out  # nothing is assumed
+    assert (refused.code, unclear.code) == (1, 1)
+    assert "rates.yaml, line 2: metrics.eror: the spec has no metric" in refused.err
+    assert "is no change of wrong" in unclear.err

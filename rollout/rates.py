@@ -1,0 +1,143 @@
+"""What a plan takes traffic to be like: as it was recorded, or as an operator states it. Pure."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
+from rollout.metrics import QUANTILES, loss_of, stat_of
+from rollout.needs import DISAGREE, RATE, SIGMA
+from rollout.spec import Metric, NotNegative, Positive, Spec
+from streams import yamls
+from streams.events import Name, Share
+from streams.yamls import nearest
+
+QUANTILE_MS = 100.0  # of the champion's latencies; a margin in ms is held against it
+
+
+class _Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):
+    """As in a spec, fields are camelCase in the file."""
+
+
+class Rate(_Part, frozen=True, kw_only=True):
+    """What is known of one metric under the champion; None: nothing.
+
+    Args:
+        mean, sd: of its values, in units of the metric: of a rate the share of its answers, of a
+            quantile the quantile itself.
+        spread: standard deviation of ln(latency).
+        discordant: share of the pairs in which exactly one version errs.
+        labelled: share of its labels that have come by the age at which they count.
+    """
+
+    mean: NotNegative | None = None
+    sd: Positive | None = None
+    spread: Positive | None = None
+    discordant: Share | None = None
+    labelled: Share | None = None
+
+
+class Rates(_Part, frozen=True, kw_only=True):
+    """What is known of the traffic.
+
+    Args:
+        disagree: share of the pairs in which the versions differ.
+        units: how many sticky units there are; None: every request is of a new one.
+        scope: share of the requests that a scope of the spec holds.
+        metrics: by name.
+    """
+
+    disagree: Share | None = None
+    units: Positive | None = None
+    scope: Share | None = None
+    metrics: dict[Name, Rate] = {}
+
+    def of(self, metric: str) -> Rate:
+        return self.metrics.get(metric, Rate())
+
+
+def read(text: bytes, spec: Spec, *, name: str = "file") -> Rates:
+    """The rates that `text` states in YAML or JSON.
+
+    Raises InputError with the line, the field and the nearest valid word.
+    """
+    found, lines = yamls.located(text, Rates, name=name)
+    for word in found.metrics:
+        if word not in spec.by_name:
+            raise yamls.refused(
+                f"the spec has no metric {word!r}", ("metrics", word), name=name, lines=lines,
+                fix=nearest(word, spec.by_name),
+            )  # fmt: skip
+    for metric in spec.metrics:
+        mean = found.of(metric.name).mean
+        if mean is not None and stat_of(metric) == "rate" and mean > 1:
+            raise yamls.refused(
+                "is a share of the answers: at most 1", ("metrics", metric.name, "mean"),
+                name=name, lines=lines,
+            )  # fmt: skip
+    return found
+
+
+def joined(stated: Rates, recorded: Rates) -> Rates:
+    """What is stated, and for the rest what was recorded."""
+    names = dict.fromkeys([*recorded.metrics, *stated.metrics])
+    metrics = {name: replace(recorded.of(name), **_said(stated.of(name))) for name in names}
+    return replace(recorded, **_said(stated) | {"metrics": metrics})
+
+
+class Assumed(Struct, frozen=True):
+    """What is taken for granted of a metric, or of a field of `Rates`."""
+
+    of: str
+    what: str
+
+
+def assumed(spec: Spec, rates: Rates) -> Iterator[Assumed]:
+    """What is neither stated nor recorded."""
+    for metric in spec.metrics:
+        if said := _assumed(metric, rates.of(metric.name)):
+            yield Assumed(metric.name, said)
+    if rates.disagree is None and any(m.paired or m.source == "pair" for m in spec.metrics):
+        differ = disagreement(spec, rates)
+        yield Assumed("disagree", f"the versions differ in {differ:.3g} of the pairs")
+    if rates.units is None and spec.assignment.sticky:
+        yield Assumed("units", f"every request is of another {spec.assignment.unit}")
+    if rates.scope is None and any(stage.supervised for stage in spec.stages):
+        yield Assumed("scope", "it holds every request")
+
+
+def disagreement(spec: Spec, rates: Rates) -> float:
+    """The share of the pairs that differ: half of what the spec allows, where nothing is known."""
+    if rates.disagree is not None:
+        return rates.disagree
+    allowed = [m.ceiling for m in spec.metrics if m.source == "pair" and m.ceiling]
+    return min([DISAGREE, *(ceiling / 2 for ceiling in allowed)])
+
+
+def _assumed(metric: Metric, rate: Rate) -> str:
+    stat, loss = stat_of(metric), loss_of(metric)
+    if metric.source == "drift":
+        return "its score keeps within the ceiling"
+    if metric.source == "pair":
+        return ""
+    told = []
+    if stat in QUANTILES:
+        if rate.spread is None:
+            told.append(f"ln(latency) has the spread {SIGMA:g}")
+        if rate.mean is None and metric.margin is not None and metric.margin.absolute is not None:
+            told.append(f"the champion's {stat} is {QUANTILE_MS:g} ms")
+        return ", ".join(told)
+    if rate.mean is None:
+        told.append(
+            f"{RATE:.0%} of the values are at the cap, the others 0"
+            if stat == "mean"
+            else f"the champion's rate is {RATE:.0%}"
+        )
+    if rate.labelled is None and loss is not None and metric.source in ("label", "audit"):
+        told.append("every label comes in time")
+    return ", ".join(told)
+
+
+def _said(part: Struct) -> dict[str, Any]:
+    return {name: value for name, value in asdict(part).items() if value is not None}

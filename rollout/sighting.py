@@ -1,0 +1,190 @@
+"""What the judge says of a simulated future, of many looks at once. Pure.
+
+It is the judge's evidence and the judge's rule, without what is only shown: no interval, no
+estimate. That both say the same of the same counts is a test's to hold (tests/rollout).
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from evidence.decision import Verdict, log_harm, log_safe, split_alpha
+from evidence.sequences import Epoch, estimate
+from rollout.cells import Counted, Side, outcomes
+from rollout.decisions import Judged
+from rollout.drawing import Drawn
+from rollout.looks import key_of
+from rollout.scenes import Reached
+from rollout.spec import Least
+from rollout.tested import arms_of, counted, evidence, guardrail, missing_of
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_VERDICTS = (Verdict.NO_DATA, Verdict.UNDECIDED, Verdict.SAFE, Verdict.HARM)
+_NO_DATA, _UNDECIDED, _SAFE, _HARM = range(len(_VERDICTS))
+
+
+class Account(Struct):
+    """One metric of one challenger: the verdict (of `_VERDICTS`) and log E_harm at each look."""
+
+    arm: str
+    metric: str
+    epochs: list[Epoch]
+    verdicts: Ints
+    peaks: npt.NDArray[np.float64]
+
+    def judged(self, look: int) -> Judged:
+        """As a decision reads it; the estimate is there for who ranks challengers."""
+        at_look = [Epoch(e.statistic, np.asarray(e.cells)[look]) for e in self.epochs]
+        value = estimate(at_look) if at_look else None
+        return Judged(
+            arm=self.arm, metric=self.metric, verdict=_VERDICTS[int(self.verdicts[look])],
+            estimate=value if value is not None and math.isfinite(value) else None,
+        )  # fmt: skip
+
+
+class Sight(Struct):
+    """A stretch of looks."""
+
+    times: Ints
+    accounts: list[Account]
+    reached: dict[str, Ints]
+
+    def verdicts(self, look: int) -> tuple[Judged, ...]:
+        return tuple(account.judged(look) for account in self.accounts)
+
+    def reached_at(self, look: int) -> dict[str, Reached]:
+        """What each challenger's step had seen at one look."""
+        found = {}
+        for arm, seen in self.reached.items():
+            pairs, audited, units = seen[look].tolist()
+            found[arm] = Reached(pairs=pairs, audited=audited, units=units)
+        return found
+
+    def safe(self, look: int) -> frozenset[str]:
+        """The metrics that some look up to this one called safe."""
+        found = (a.metric for a in self.accounts if (a.verdicts[: look + 1] == _SAFE).any())
+        return frozenset(found)
+
+    def changes(self, least: Least) -> Ints:
+        """The looks at which a verdict is another than before, or a floor is met."""
+        floors = np.array([least.pairs or 0, least.audited or 0, least.units or 0])
+        states = [account.verdicts for account in self.accounts]
+        for seen in self.reached.values():
+            states += list((seen >= floors).T.astype(np.int64))
+        moved = np.zeros(len(self.times), bool)
+        for state in states:
+            moved[1:] |= state[1:] != state[:-1]
+        found: Ints = moved.nonzero()[0]
+        return found
+
+
+class Bench:
+    """The judge of one future: it remembers how strong evidence of harm ever was."""
+
+    def __init__(self, metrics: Sequence[str]) -> None:
+        self._metrics = metrics
+        self._peaks: dict[str, float] = {}
+
+    def sight(self, drawn: Sequence[Drawn], times: Ints, *, since_ms: int) -> Sight:
+        """What these looks show of the epochs, oldest first."""
+        newest = drawn[-1].opened
+        epochs = [each for each in drawn if each.opened.estimand == newest.estimand]
+        accounts = [
+            self._account(epochs, name, k, times)
+            for name in self._metrics
+            for k in range(len(newest.challengers))
+        ]
+        reached = {
+            one.arm: sum(
+                (_reached(each, k, times) for each in drawn if each.opens_ms >= since_ms),
+                np.zeros((len(times), 3), np.int64),
+            )
+            for k, one in enumerate(newest.challengers)
+        }
+        return Sight(times, accounts, reached)
+
+    def keep(self, sight: Sight, look: int) -> None:
+        """The future went on from this look."""
+        for account in sight.accounts:
+            self._peaks[key_of(account.arm, account.metric, "")] = float(account.peaks[look])
+
+    def _account(self, epochs: Sequence[Drawn], name: str, k: int, times: Ints) -> Account:
+        opened = epochs[-1].opened
+        arm = opened.challengers[k].arm
+        told, worst, newest, is_hidden = [], [], None, False
+        known = np.zeros(len(times), bool)
+        for drawn in epochs:
+            for no, metric in enumerate(drawn.opened.metrics):
+                if metric.name != name:
+                    continue
+                cells = drawn.cells(no, times)
+                known |= _known(drawn, metric, k, cells)
+                found = evidence(drawn.opened, metric, k, cells)
+                if found is None:
+                    continue
+                told.append(found)
+                newest = metric, drawn.opened.challengers[k].pi
+                bad = _unanswered(drawn, metric, k, times)
+                is_hidden |= bad is not None
+                unseen = evidence(drawn.opened, metric, k, cells, bad=bad)
+                worst.append(unseen or found)
+        peak = self._peaks.get(key_of(arm, name, ""), -math.inf)
+        if newest is None:
+            same = np.zeros(len(times))
+            return Account(arm, name, [], same.astype(np.int64), same + peak)
+        test = guardrail(newest[0], pi=newest[1], planned_units=opened.planned_units)
+        assert test is not None
+        alphas = split_alpha(
+            guardrails=opened.guardrails, alpha=opened.alpha, paths=opened.paths,
+            protected=sum(part.protected for part in opened.slices),
+            challengers=len(opened.challengers),
+        )  # fmt: skip
+        good = log_safe(test.question, told)
+        if is_hidden:
+            good = np.minimum(good, log_safe(test.question, worst))
+        peaks = np.maximum.accumulate(np.maximum(log_harm(test.question, [told]), peak))
+        verdicts: Ints = np.where(good >= -math.log(alphas.safe), _SAFE, _UNDECIDED)
+        verdicts = np.where(known, verdicts, _NO_DATA)
+        verdicts = np.where(peaks >= -math.log(alphas.harm), _HARM, verdicts)
+        return Account(arm, name, told, verdicts, peaks)
+
+
+def _known(drawn: Drawn, metric: Counted, k: int, cells: Ints) -> Bools:
+    """Whether any outcome has come, at each look."""
+    if metric.label_source is None:
+        return np.asarray(cells.any(axis=-1))
+    shaped = counted(drawn.opened, metric, cells)
+    return np.asarray(shaped[..., _groups(metric, k), 1:].any(axis=(-1, -2)))
+
+
+def _unanswered(drawn: Drawn, metric: Counted, k: int, times: Ints) -> Ints | None:
+    """Requests of both arms that nobody answered, at each look; None where none are counted."""
+    no = missing_of(drawn.opened)
+    if no is None or metric.source != "prediction" or metric.loss == "missing":
+        return None
+    if metric.side is Side.PAIRS:
+        return None
+    limited = drawn.opened.metrics[no]
+    cells = counted(drawn.opened, limited, drawn.cells(no, times))
+    return arms_of(outcomes(limited, cells), k)[..., 1]
+
+
+def _reached(drawn: Drawn, k: int, times: Ints) -> Ints:
+    """Pairs, audited pairs and units of challenger `k`, shape (looks, 3)."""
+    pairs = np.zeros((2, len(times)), np.int64)
+    for no, metric in enumerate(drawn.opened.metrics):
+        if metric.side is Side.PAIRS:
+            kind = int(metric.source == "audit")
+            pairs[kind] = np.maximum(pairs[kind], drawn.pairs(no, times)[:, k, kind])
+    return np.stack([*pairs, drawn.arms(times)[:, 1 + k]], axis=-1)
+
+
+def _groups(metric: Counted, k: int) -> slice:
+    """Where a challenger's counts stand: its pairs by stratum, or those of both arms."""
+    strata = len(metric.q)
+    return slice(k * strata, (k + 1) * strata) if metric.side is Side.PAIRS else slice(None)
