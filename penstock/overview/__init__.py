@@ -64,6 +64,7 @@ def told(
         *([problems.away("the database", store)] if isinstance(store, Error) else []),
         *(problems.of_roles(settings, known, seen) if known else []),
         *(problems.of_backlog(settings, known, lag, late_s) if known else []),
+        *(problems.of_webhooks(known) if known else []),
         *problems.of_web(settings, web, seen),
     ]
     overview = Overview(

@@ -9,7 +9,7 @@ from penstock import installation
 from penstock.control import LEASE
 from penstock.logs import open_log
 from penstock.settings import Settings
-from streams import deadletters, outbox, positions, presence
+from streams import deadletters, outbox, positions, presence, webhooks
 from streams.db import leases
 from streams.db.engine import connect, reading
 from streams.db.leases import Lease
@@ -18,6 +18,7 @@ from streams.errors import Error
 from streams.positions import Position
 from streams.presence import Duty, Holder, Process
 from streams.topics import EVENTS
+from streams.webhooks import Webhook
 
 CONSUMER = "intake"
 
@@ -38,6 +39,7 @@ class Store(msgspec.Struct, frozen=True):
     lease: Lease | None
     unsent: tuple[int, int | None]
     dead: dict[str, int]
+    webhooks: list[Webhook]  # those that are live
 
     @property
     def leader(self) -> str:
@@ -80,6 +82,7 @@ def store(settings: Settings) -> Store:
                 lease=leases.holder(connection, LEASE),
                 unsent=outbox.waiting(connection),
                 dead=deadletters.by_code(connection),
+                webhooks=webhooks.live(connection),
             )
     finally:
         engine.dispose()

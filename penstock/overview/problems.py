@@ -13,6 +13,7 @@ COUNTING = ("intake", "worker")
 ALIVE = ("works", "waits")
 LATE_MS = 600_000  # how far beyond the lateness a watermark may be behind
 UNSENT_MS = 60_000
+FAILING_MS = 600_000
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -64,6 +65,19 @@ def of_backlog(
         text = f"the oldest of {store.unsent[0]:,} messages has waited for {age_s:,} s"
         problems.append(Problem(text, "see the log lines of control"))
     return problems
+
+
+def of_webhooks(store: Store) -> list[Problem]:
+    """Receivers that take nothing."""
+    return [
+        Problem(
+            f"webhook {each.id} has taken nothing for {(store.now_ms - since_ms) // 1000:,} s:"
+            f" {each.failure}",
+            f"penstock webhook test {each.id}",
+        )
+        for each in store.webhooks
+        if (since_ms := each.failing_ms) is not None and store.now_ms - since_ms > FAILING_MS
+    ]
 
 
 def of_web(settings: Settings, web: Mapping[str, str] | None, seen: list[Seen]) -> list[Problem]:

@@ -23,7 +23,10 @@ from sqlalchemy import delete
 from penstock import tailing, topics
 from penstock.installation import opened, prepare
 from penstock.intake import pipeline
+from penstock.listening import Listening
 from penstock.settings import Settings
+from penstock.webhooks.telling import Teller
+from rollout import measurements
 from rollout.shadow import Candidate
 from rollout.shadow_pass import CONSUMER, Shadow
 from streams import files, outbox, registry
@@ -36,7 +39,7 @@ from streams.logs.kafka_reach import why_not
 from streams.models import Declaration
 from streams.relay import Relay
 from streams.tables import position
-from streams.topics import EVENTS, TOPICS
+from streams.topics import DECISIONS, EVENTS, MEASUREMENTS, TOPICS
 from streams.versions import Body, add_version
 from tests.cli.conftest import lines, prediction
 from tests.cluster.conftest import Place
@@ -294,7 +297,7 @@ def shadow(settings):
 
 
 def control(settings):
-    """Everything that the relay may have to send."""
+    """Everything that the relay may have to send, and what control hears of."""
     with opened(settings, role="control") as here:
         body = pack([])
         with writing(here.engine) as connection:
@@ -303,6 +306,20 @@ def control(settings):
         here.log.bounds(EVENTS.name)
         while Relay(here.log, here.engine, owner="r", clock=here.clock).step():
             pass
+        for topic, consumer, handle in (
+            (MEASUREMENTS, "rollout", measurements.handle),
+            (DECISIONS, "webhooks", Teller(here.clock).handle),
+        ):
+            hear(Listening(here, topic, consumer=consumer, owner="c", handle=handle))
+
+
+def hear(listening):
+    deadline = time.monotonic() + PATIENCE_S
+    try:
+        while not listening.step():
+            assert time.monotonic() < deadline
+    finally:
+        listening.close()
 
 
 def web(settings):

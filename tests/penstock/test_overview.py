@@ -16,8 +16,11 @@ from penstock.intake import pipeline
 from penstock.ops.control import Keeper
 from penstock.ops.intake import Worker
 from penstock.ops.presence import FRESH_MS, present
+from penstock.outbound.fetcher import Fetcher
+from penstock.outbound.rules import Rules
 from penstock.settings import Settings
-from streams import presence
+from penstock.webhooks.delivering import Deliverer
+from streams import presence, webhooks
 from streams.db import leases
 from streams.db.engine import reading, writing
 from streams.errors import ConfigError
@@ -151,6 +154,25 @@ def test_messages_that_wait_for_long_are_a_problem(here):
     assert [text for text in problems(here) if text.startswith("the oldest of 1 messages")]
 
 
+def test_a_webhook_that_takes_nothing_for_long_is_named(here):
+    with writing(here.engine) as connection:
+        made = [
+            webhooks.create(
+                connection, url=f"https://{host}/", secret="s", models=["*"], description="",
+                now_ms=1, by="ann",
+            ).id
+            for host in ("long", "soon")
+        ]  # fmt: skip
+        now_ms = here.clock.wall_ms()
+        webhooks.failed(connection, made[0], why="it answered 502", now_ms=now_ms - 700_000)
+        webhooks.failed(connection, made[1], why="it answered 502", now_ms=now_ms)
+
+    [found] = [text for text in problems(here) if "webhook" in text]
+
+    assert found.startswith(f"webhook {made[0]} has taken nothing for 70")
+    assert found.endswith("s: it answered 502")
+
+
 def test_a_duty_that_fails_is_named(here):
     def fails() -> None:
         raise ConfigError("no such topic")
@@ -160,7 +182,8 @@ def test_a_duty_that_fails_is_named(here):
     running.start()
     try:
         assert eventually(lambda: control.done["relay"].failures > 0, 5)
-        with present(here.engine, name="c", role="control", tell=Keeper(here, control).tell):
+        keeper = Keeper(here, control, Deliverer(here.engine, Fetcher(Rules())))
+        with present(here.engine, name="c", role="control", tell=keeper.tell):
             assert eventually(lambda: "c" in seen(here), 5)
             found = overview.look(here.settings)
     finally:
