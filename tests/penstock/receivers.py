@@ -1,9 +1,11 @@
 """Receivers of webhooks: real servers on this machine, that do as they are told."""
 
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -52,6 +54,7 @@ def says(status: int, body: bytes = b"", **headers: str) -> Behaviour:
 
 
 TAKES = says(204)
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
 
 
 class Receiver(ThreadingHTTPServer):
@@ -59,8 +62,12 @@ class Receiver(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, *script: Behaviour, otherwise: Behaviour = TAKES) -> None:
+    def __init__(self, *script: Behaviour, otherwise: Behaviour = TAKES, tls: bool = False) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(CERTIFICATE)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.script, self.otherwise = deque(script), otherwise
         self.got: list[Request] = []
         self.lock = threading.Lock()

@@ -30,11 +30,11 @@ from rollout.decisions import Person
 from rollout.stages import Signal
 from streams import deliveries, webhooks
 from streams.db.engine import reading, writing
-from streams.errors import ConflictError, InputError
+from streams.errors import ConflictError, InputError, UnavailableError
 from streams.relay import Relay
 from streams.topics import DECISIONS
 from tests.cli.conftest import free_port
-from tests.penstock.receivers import Receiver, says
+from tests.penstock.receivers import CERTIFICATE, Receiver, says
 from tests.penstock.test_supervisor import eventually
 from tests.rollout.test_acting import declared
 
@@ -314,6 +314,21 @@ def test_a_name_that_stands_for_a_private_address_is_not_called(sending, receivi
     assert "no public address" in refused.said
     assert receiver.got[0].headers["host"] == f"localhost:{receiver.server_port}"
     assert (meant.taken, len(receiver.got)) == (True, 1)
+
+
+def test_a_certificate_is_held_against_the_name_and_who_is_trusted(receiving, monkeypatch):
+    receiver = receiving(tls=True)
+    port, sent = receiver.server_port, {"headers": {}, "body": b"{}"}
+    rules = read_rules(prefixes="https://", networks="127.0.0.1")
+
+    with pytest.raises(UnavailableError, match="certificate verify failed"):
+        Fetcher(rules).post(f"https://localhost:{port}/", **sent)
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    taken = Fetcher(rules).post(f"https://localhost:{port}/", **sent)
+    with pytest.raises(UnavailableError, match="certificate verify failed"):
+        Fetcher(rules).post(f"https://127.0.0.1:{port}/", **sent)
+
+    assert (taken.status, len(receiver.got)) == (204, 1)
 
 
 def test_a_webhook_outside_of_the_allowed_prefixes_is_not_made(sending, receiving):
