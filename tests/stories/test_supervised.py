@@ -7,12 +7,14 @@ command line.
 import json
 import signal
 import threading
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from io import StringIO
 from urllib.request import urlopen
 
 import penstock_client
 import pytest
 
+from penstock.cli import main
 from tests.cli.conftest import Up, free_port
 from tests.penstock.test_supervisor import eventually
 
@@ -67,9 +69,11 @@ class Shop:
         return path
 
     def run(self, *args, code=0):
-        done = self.up.run(*args)
-        assert done.returncode == code, (args, done.stdout, done.stderr)
-        return done.stdout.decode(), done.stderr.decode()
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PENSTOCK_DATA_DIR", str(self.up.folder))
+            assert main.run(list(args)) == code, (args, out.getvalue(), err.getvalue())
+        return out.getvalue(), err.getvalue()
 
     def service(self, route):
         return Service(self.up.url, route, self._folder / "state")
@@ -83,7 +87,7 @@ class Shop:
                 found[:] = json.load(answer)["items"]
             return len(found) == count
 
-        assert eventually(there, 20), found
+        assert eventually(there, 60), found
         return found
 
 
@@ -92,8 +96,9 @@ class Service:
 
     def __init__(self, url, route, state_dir):
         self.client = penstock_client.Client(
-            url, "spam", champion="41", route=route, state_dir=state_dir
-        )
+            url, "spam", champion="41", route=route, state_dir=state_dir,
+            limits=penstock_client.Limits(backoff_min_s=0.2, backoff_max_s=1),
+        )  # fmt: skip
 
     def request(self, timeout_s):
         """A request of the challenger's lane in scope; the review, once there is one."""
@@ -145,9 +150,10 @@ def test_people_say_whose_answer_is_acted_on(shop):
     service.client.close()
 
     assert acted == [("confirmed", "42", None), ("refused", "41", "ham")]
-    shown = shop.run("rollout", "get", PATIENT)[0]
-    assert "reviews of 42: 1 confirmed, 1 refused (50 %)" in shown
-    assert "42: 2 of 3 units reviewed" in shown
+    told = ("reviews of 42: 1 confirmed, 1 refused (50 %)", "42: 2 of 3 units reviewed")
+    assert eventually(  # control looks each second
+        lambda: all(each in shop.run("rollout", "get", PATIENT)[0] for each in told), 10
+    )
 
 
 @pytest.mark.slow
@@ -173,7 +179,7 @@ def test_penstock_killed_in_the_middle_is_the_champion_and_a_rollback_withdraws_
     thread.join()
     assert (told["found"].state, told["found"].version) == ("away", "41")
 
-    back, confirmed = in_the_meantime(service.request, 60)  # Penstock is away, and comes back
+    back, confirmed = in_the_meantime(service.request, 120)  # Penstock is away, and comes back
     shop.up = Up(shop.up.folder, shop.up.port).ready()
     [second] = [each for each in shop.waiting(2) if each["id"] != first["id"]]
     shop.run("review", "confirm", second["id"], "-y")
