@@ -48,7 +48,7 @@ def plan(
         with reading(engine) as connection:
             declaration, _ = registry.show(connection, spec.model)
             pace = requests_a_day or recorded.answers_a_day(connection, spec, now_ms=now_ms)
-            known = rates.joined(said, recorded.rates(connection, spec, now_ms=now_ms))
+            known = recorded.rates(connection, spec, now_ms=now_ms)
     finally:
         engine.dispose()
     if not pace:
@@ -57,7 +57,8 @@ def plan(
             fix="say --requests-a-day, or send its answers first",
         )
     ask = Ask(
-        declared=declared, declaration=declaration, rates=known, requests_a_day=pace,
-        from_ms=now_ms, lateness_ms=LATENESS_MS, effects=shifts, futures=futures, seed=seed,
+        declared=declared, declaration=declaration, stated=said, recorded=known,
+        requests_a_day=pace, from_ms=now_ms, lateness_ms=LATENESS_MS, effects=shifts,
+        futures=futures, seed=seed,
     )  # fmt: skip
     return planning.plan(ask, tell=tell)

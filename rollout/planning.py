@@ -7,10 +7,11 @@ import numpy as np
 from msgspec import Struct
 
 from rollout.advice import Warned, warnings
+from rollout.basis import Basis, basis
 from rollout.courses import course
 from rollout.drawing import World
 from rollout.futures import Ended, Outcome, Passed, future
-from rollout.rates import Assumed, Rates, assumed
+from rollout.rates import Rates, joined
 from rollout.scenarios import Scenario, Shift, scenarios
 from rollout.spec import Full, Rollout
 from rollout.stages import Signal
@@ -81,7 +82,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         futures: of each scenario.
         false_rollback: the most that the probability of harm declared can be while every guardrail
             keeps its margin; that is no simulation's to say.
-        assumed: what was neither recorded nor stated.
+        basis: what traffic is taken to be like.
     """
 
     rollout: str
@@ -93,7 +94,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     fates: tuple[Fate, ...]
     steps: tuple[StepPlan, ...]
     warnings: tuple[Warned, ...]
-    assumed: tuple[Assumed, ...]
+    basis: tuple[Basis, ...]
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -106,7 +107,8 @@ class Ask(Struct, frozen=True, kw_only=True):
 
     declared: Rollout
     declaration: Declaration
-    rates: Rates
+    stated: Rates = Rates()
+    recorded: Rates = Rates()
     requests_a_day: float
     from_ms: int
     lateness_ms: int
@@ -122,11 +124,12 @@ def plan(ask: Ask, *, tell: Callable[[float], None]) -> Plan:
         tell: is given the share that is done.
     """
     spec, steps = ask.declared.spec, course(ask.declared.spec)
-    wanted = scenarios(spec, ask.rates, ask.effects)
+    rates = joined(ask.stated, ask.recorded)
+    wanted = scenarios(spec, rates, ask.effects)
     found: list[tuple[World, list[Ended]]] = []
     for done, scenario in enumerate(wanted):
         world = World(
-            spec, ask.declaration, steps, ask.rates, scenario,
+            spec, ask.declaration, steps, rates, scenario,
             requests_a_day=ask.requests_a_day, lateness_ms=ask.lateness_ms,
         )  # fmt: skip
         ends = []
@@ -145,8 +148,8 @@ def plan(ask: Ask, *, tell: Callable[[float], None]) -> Plan:
         false_rollback=spec.judge.alpha,
         fates=tuple(fates),
         steps=tuple(planned),
-        warnings=tuple(warnings(spec, steps, ask.rates, found[0][1], ask.requests_a_day)),
-        assumed=tuple(assumed(spec, ask.rates)),
+        warnings=tuple(warnings(spec, steps, rates, found[0][1], ask.requests_a_day)),
+        basis=tuple(basis(spec, stated=ask.stated, recorded=ask.recorded)),
     )
 
 

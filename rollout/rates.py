@@ -1,14 +1,13 @@
 """What a plan takes traffic to be like: as it was recorded, or as an operator states it. Pure."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from rollout.metrics import QUANTILES, loss_of, stat_of
-from rollout.needs import DISAGREE, RATE, SIGMA
-from rollout.spec import Metric, NotNegative, Positive, Spec
+from rollout.metrics import stat_of
+from rollout.needs import DISAGREE
+from rollout.spec import NotNegative, Positive, Spec
 from streams import yamls
 from streams.events import Name, Share
 from streams.yamls import nearest
@@ -86,57 +85,12 @@ def joined(stated: Rates, recorded: Rates) -> Rates:
     return replace(recorded, **_said(stated) | {"metrics": metrics})
 
 
-class Assumed(Struct, frozen=True):
-    """What is taken for granted of a metric, or of a field of `Rates`."""
-
-    of: str
-    what: str
-
-
-def assumed(spec: Spec, rates: Rates) -> Iterator[Assumed]:
-    """What is neither stated nor recorded."""
-    for metric in spec.metrics:
-        if said := _assumed(metric, rates.of(metric.name)):
-            yield Assumed(metric.name, said)
-    if rates.disagree is None and any(m.paired or m.source == "pair" for m in spec.metrics):
-        differ = disagreement(spec, rates)
-        yield Assumed("disagree", f"the versions differ in {differ:.3g} of the pairs")
-    if rates.units is None and spec.assignment.sticky:
-        yield Assumed("units", f"every request is of another {spec.assignment.unit}")
-    if rates.scope is None and any(stage.supervised for stage in spec.stages):
-        yield Assumed("scope", "it holds every request")
-
-
 def disagreement(spec: Spec, rates: Rates) -> float:
     """The share of the pairs that differ: half of what the spec allows, where nothing is known."""
     if rates.disagree is not None:
         return rates.disagree
     allowed = [m.ceiling for m in spec.metrics if m.source == "pair" and m.ceiling]
     return min([DISAGREE, *(ceiling / 2 for ceiling in allowed)])
-
-
-def _assumed(metric: Metric, rate: Rate) -> str:
-    stat, loss = stat_of(metric), loss_of(metric)
-    if metric.source == "drift":
-        return "its score keeps within the ceiling"
-    if metric.source == "pair":
-        return ""
-    told = []
-    if stat in QUANTILES:
-        if rate.spread is None:
-            told.append(f"ln(latency) has the spread {SIGMA:g}")
-        if rate.mean is None and metric.margin is not None and metric.margin.absolute is not None:
-            told.append(f"the champion's {stat} is {QUANTILE_MS:g} ms")
-        return ", ".join(told)
-    if rate.mean is None:
-        told.append(
-            f"{RATE:.0%} of the values are at the cap, the others 0"
-            if stat == "mean"
-            else f"the champion's rate is {RATE:.0%}"
-        )
-    if rate.labelled is None and loss is not None and metric.source in ("label", "audit"):
-        told.append("every label comes in time")
-    return ", ".join(told)
 
 
 def _said(part: Struct) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def plan(
     """Simulate what becomes of the spec in FILE, on traffic like the last week's.
 
     Futures are drawn for a challenger that equals the champion, is better or worse by the margins,
-    and worse by twice them. `assumed` is what was neither recorded nor stated by --rates.
+    and worse by twice them. `basis` says what traffic is taken to be like, and whence.
     """
     from penstock import planning
     from penstock.cli.progress import Progress
@@ -52,7 +52,7 @@ def plan(
                 "deadline_days", "waits_for",
             ],
             "warnings": ["step", "chance", "reason", "fix"],
-            "assumed": ["of", "what"],
+            "basis": ["of", "field", "value", "known"],
         },
     )  # fmt: skip
 

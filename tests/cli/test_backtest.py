@@ -1,5 +1,7 @@
 """`penstock rollout plan` and `backtest`: a spec on what this installation has recorded."""
 
+import re
+
 import msgspec
 import pytest
 
@@ -74,7 +76,10 @@ def test_a_plan_stands_on_what_was_counted(known, data_dir, tmp_path):
 
     assert unknown.code == 3
     assert "'41' gave no live answer in the last week" in unknown.err
-    assert {each["of"] for each in said.json["assumed"]} == {"errors", "wrong"}
+    assert [tuple(each.values()) for each in said.json["basis"]] == [
+        ("errors", "mean", 0.05, "assumed"), ("wrong", "mean", 0.05, "assumed"),
+        ("wrong", "labelled", 1.0, "assumed"),
+    ]  # fmt: skip
     fates = {fate["scenario"]: fate for fate in said.json["fates"]}
     assert fates["equal"]["promoted"] == fates["as stated"]["harm"] == 1.0
     assert [s["step"] for s in said.json["steps"] if s["scenario"] == "equal"] == [
@@ -91,7 +96,11 @@ def test_a_plan_stands_on_what_was_counted(known, data_dir, tmp_path):
     counted = known("rollout", "plan", spec, "--futures", "10", "-o", "json").json
 
     assert counted["requests_a_day"] == pytest.approx(2_400, rel=0.2)
-    assert counted["assumed"] == []
+    basis = {(each["of"], each["field"]): each for each in counted["basis"]}
+    assert {each["known"] for each in basis.values()} == {"recorded"}
+    assert basis["errors", "mean"]["value"] == 0.0
+    assert basis["wrong", "mean"]["value"] == pytest.approx(0.1, abs=0.05)
+    assert basis["wrong", "labelled"]["value"] == 1.0
 
 
 def test_a_plan_stands_on_what_is_stated_and_says_where_it_is_wrong(known, tmp_path):
@@ -105,7 +114,7 @@ def test_a_plan_stands_on_what_is_stated_and_says_where_it_is_wrong(known, tmp_p
 
     assert shown.code == 0
     assert "WAITS FOR" in shown.out
-    assert "WHAT" not in shown.out  # nothing is assumed
+    assert re.search(r"wrong +labelled +0.9 +stated", shown.out)
     assert (refused.code, unclear.code) == (1, 1)
     assert "rates.yaml, line 2: metrics.eror: the spec has no metric" in refused.err
     assert "is no change of wrong" in unclear.err

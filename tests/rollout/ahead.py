@@ -88,7 +88,7 @@ def world(declared, scenario="equal", *, a_day=20_000, rates=RATES):
 
 def planned(declared, *, a_day=20_000, rates=RATES, futures=60, seed=0, **fields):
     ask = Ask(
-        declared=declared, declaration=MODEL, rates=rates, requests_a_day=a_day, from_ms=T0,
+        declared=declared, declaration=MODEL, stated=rates, requests_a_day=a_day, from_ms=T0,
         lateness_ms=LATENESS_MS, futures=futures, seed=seed, **fields,
     )  # fmt: skip
     return plan(ask, tell=lambda _: None)

@@ -74,7 +74,7 @@ def test_verdicts_and_floors_are_the_judges_own(unit, scenario, may_miss):
     found = world(spec(unit=unit, stages=STAGES, may_miss=may_miss), scenario)
     names = tuple(found.spec.by_name)
     drawn = epochs(found, np.random.default_rng(3))
-    times = T0 + np.array([1, 24, 30, 36, 78]) * HOUR_MS
+    times = T0 + np.array([1, 26, 30, 36, 42, 78]) * HOUR_MS
     shown = Bench(names).sight(drawn, times, since_ms=T0 + DAY_MS)
 
     peaks, kinds = {}, set()
