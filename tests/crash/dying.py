@@ -16,10 +16,12 @@ from typing import Any
 
 import psycopg
 
+from rollout.closer import UnitCloser
 from streams.closer import Closer
 from streams.db.engine import connect
 from streams.logs.base import Record
 from streams.logs.embedded import EmbeddedLog
+from streams.topics import EVENTS
 from tests.streams import spine
 
 _processes = multiprocessing.get_context("forkserver")
@@ -124,5 +126,16 @@ def count_all(url: str, log_path: Path, now_ms: int) -> None:
                     spine.settle(worker, log, engine, clock=clock)
             finally:
                 worker.close()
+    finally:
+        engine.dispose()
+
+
+def close_units(url: str, partitions: int) -> None:
+    """The closer of sticky units, until nothing is left to do."""
+    engine = connect(url)
+    try:
+        closer = UnitCloser(engine, partitions=lambda: partitions, topic=EVENTS.name)
+        while closer.step() or closer.step():  # what it counted may free what it can forget
+            pass
     finally:
         engine.dispose()
