@@ -28,7 +28,7 @@ def register(here: Installation, path: Path, *, by: str) -> dict[str, Any]:
     }
 
 
-def summaries(here: Installation) -> list[registry.Summary]:
+def summaries(here: Installation) -> list[registry.ModelSummary]:
     """Every model, declared or observed."""
     with reading(here.engine) as connection:
         return registry.summaries(connection)

@@ -14,7 +14,7 @@ from penstock.installation import Installation, opened, process_name
 from penstock.ops.presence import FORGET_MS, present
 from penstock.ops.vitals import Vitals, Watched
 from penstock.settings import Settings
-from streams import deadletters, expiry, presence, registry
+from streams import deadletters, expiry, presence, registry, subscriptions
 from streams.db.clock import Clock
 from streams.db.engine import reading, writing
 from streams.errors import Error
@@ -106,6 +106,7 @@ def control(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
             Duty("dead letters", 60.0, lambda: _expire_letters(here)),
             Duty("log retention", 60.0, lambda: _trim(here)),
             Duty("processes", 60.0, lambda: _forget_processes(here)),
+            Duty("inbox", 3600.0, lambda: _forget_messages(here)),
         ]
         if settings.mlflow_url:
             follower = Follower(here.engine, settings, owner=name, clock=here.clock)
@@ -241,6 +242,13 @@ def _trim(here: Installation) -> None:
 def _forget_processes(here: Installation) -> None:
     with writing(here.engine) as connection:
         presence.forget(connection, before_ms=here.clock.wall_ms() - FORGET_MS)
+
+
+def _forget_messages(here: Installation) -> None:
+    """What was handled so long ago that no topic holds it any more cannot come again."""
+    kept_ms = max(topic.retention_ms for topic in TOPICS.values())
+    with writing(here.engine) as connection:
+        subscriptions.forget(connection, before_ms=here.clock.wall_ms() - 2 * kept_ms)
 
 
 PLAYED: Mapping[str, Role] = {"web": web, "intake": intake, "control": control}

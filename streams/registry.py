@@ -32,7 +32,7 @@ class Revision(msgspec.Struct, frozen=True):
     is_new: bool = True
 
 
-class Summary(msgspec.Struct, frozen=True):
+class ModelSummary(msgspec.Struct, frozen=True):
     """One line of the list of models."""
 
     model: str
@@ -104,7 +104,7 @@ def show(connection: Connection, model: str) -> tuple[Declaration, list[versions
     return declaration, versions.of_model(connection, model)
 
 
-def summaries(connection: Connection) -> list[Summary]:
+def summaries(connection: Connection) -> list[ModelSummary]:
     """Every model, declared or observed, by name."""
     rows = connection.execute(
         select(plan_table.c.id, func.count())
@@ -118,7 +118,9 @@ def summaries(connection: Connection) -> list[Summary]:
         revision = newest(connection, name) if name in revisions else None
         declared = models.observed(name) if revision is None else revision.declaration
         found.append(
-            Summary(name, declared.task, declared.owner, revisions.get(name, 0), counts.get(no, 0))
+            ModelSummary(
+                name, declared.task, declared.owner, revisions.get(name, 0), counts.get(no, 0)
+            )
         )
     return found
 

@@ -43,6 +43,9 @@ from streams.logs.group_commit import GroupCommit
 from streams.topics import EVENTS
 
 CONSUMER = "intake"
+DESCRIBED = (ingest, routes, ofrep, models, rollouts, specs, decisions, reviews, webhooks)
+"""The parts with schemas of their own in `/openapi.json`."""
+
 _log = logging.getLogger(__name__)
 
 SECURITY_HEADERS = {
@@ -180,8 +183,7 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schemas = described().setdefault("components", {}).setdefault("schemas", {})
-            parts = (ingest, routes, ofrep, models, rollouts, specs, decisions, reviews, webhooks)
-            for part in parts:
+            for part in DESCRIBED:
                 schemas.update(part.schemas())
             schemas["Problem"] = problems.SCHEMA
         return described()

@@ -14,7 +14,7 @@ from streams import registry
 from streams.db.engine import reading
 from streams.errors import InputError
 from streams.keys import KeyRing
-from streams.registry import Summary
+from streams.registry import ModelSummary
 
 MODELS = "/v1/models"
 VERSIONS = "/v1/models/{model:path}/versions"
@@ -27,7 +27,7 @@ _VERSIONS = pages.described(
 class Models(msgspec.Struct, frozen=True):
     """A page of models by name; the next begins at `next_cursor`, null on the last."""
 
-    items: list[Summary]
+    items: list[ModelSummary]
     next_cursor: str | None
 
 
@@ -79,7 +79,7 @@ def schemas() -> dict[str, Any]:
     return components
 
 
-def _models(engine: Engine) -> list[Summary]:
+def _models(engine: Engine) -> list[ModelSummary]:
     with reading(engine) as connection:
         return registry.summaries(connection)
 

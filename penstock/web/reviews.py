@@ -40,7 +40,7 @@ class Verb(StrEnum):
     REFUSE = "refuse"
 
 
-class Answer(Struct, frozen=True, forbid_unknown_fields=True):
+class ReviewAnswer(Struct, frozen=True, forbid_unknown_fields=True):
     """What a person says: a refusal has a reason, and perhaps the label that is right."""
 
     action: Verb
@@ -121,7 +121,7 @@ def _install_people(app: FastAPI, keys: KeyRing, here: Store) -> None:
 def schemas() -> dict[str, Any]:
     """The OpenAPI components that the descriptions refer to."""
     _, components = msgspec.json.schema_components(
-        [Reviews, ReviewView, Answer, Awaited], ref_template="#/components/schemas/{name}"
+        [Reviews, ReviewView, ReviewAnswer, Awaited], ref_template="#/components/schemas/{name}"
     )
     return components
 
@@ -136,7 +136,7 @@ def _known(here: Store, id: str, who: Principal) -> ReviewView:
     return found
 
 
-def _say(here: Store, id: str, who: Principal, said: Answer, command: Once) -> bytes:
+def _say(here: Store, id: str, who: Principal, said: ReviewAnswer, command: Once) -> bytes:
     """The answer: given now, or to this key before."""
     person = asking.person(who, said.reason.strip() or CONFIRMED)
     state = State.CONFIRMED if said.action is Verb.CONFIRM else State.REFUSED
@@ -160,9 +160,9 @@ def _say(here: Store, id: str, who: Principal, said: Answer, command: Once) -> b
     return asking.answering(work, bad_input="bad-review")
 
 
-def _said(body: bytes) -> Answer:
+def _said(body: bytes) -> ReviewAnswer:
     try:
-        said = msgspec.json.decode(body, type=Answer)
+        said = msgspec.json.decode(body, type=ReviewAnswer)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem("bad-review", str(error)) from error
     if said.action is Verb.REFUSE and not said.reason.strip():
@@ -214,7 +214,7 @@ def _answering() -> dict[str, Any]:
     return _described(
         "ReviewView",
         parameters=[{"name": "Idempotency-Key", "in": "header", "schema": _TEXT}],
-        body={"application/json": {"schema": {"$ref": "#/components/schemas/Answer"}}},
+        body={"application/json": {"schema": {"$ref": "#/components/schemas/ReviewAnswer"}}},
         said={409: "Somebody was first, or its time is over", 422: "A field cannot be"},
     )
 

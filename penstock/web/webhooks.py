@@ -13,7 +13,7 @@ from penstock.outbound.fetcher import Fetcher
 from penstock.web import asking, auth, bodies, pages
 from penstock.web.problems import Problem
 from penstock.webhooks import keeping
-from penstock.webhooks.keeping import Made, Renewed, Shown, Tried
+from penstock.webhooks.keeping import Resent, WebhookSecret, WebhookTest, WebhookView
 from streams.deliveries import Delivery
 from streams.errors import InputError
 from streams.keys import EVERY_MODEL, KeyRing, Principal
@@ -26,7 +26,7 @@ BODY_BYTES = 16 << 10
 _SAID = {404: "No such webhook", 409: "It has ended", 422: "A field cannot be", 503: "Not now"}
 
 
-class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+class NewWebhook(Struct, frozen=True, forbid_unknown_fields=True):
     """A webhook to be made."""
 
     url: str
@@ -43,7 +43,7 @@ class Resend(Struct, frozen=True, forbid_unknown_fields=True):
 class Webhooks(Struct, frozen=True):
     """A page of webhooks, the newest first."""
 
-    items: list[Shown]
+    items: list[WebhookView]
     next_cursor: str | None
 
 
@@ -65,10 +65,10 @@ def install(app: FastAPI, keys: KeyRing, engine: Engine, fetcher: Fetcher) -> No
         shown = [each for each in found if _sees(who, each.models)]
         return asking.answer(Webhooks(*pages.cut(shown, request, name=lambda each: each.id)))
 
-    @app.post(ALL, **_described("A webhook", "Made", body="Asked", path=()))
+    @app.post(ALL, **_described("A webhook", "WebhookSecret", body="NewWebhook", path=()))
     async def create(request: Request) -> Response:
         who = await _admin(request, keys)
-        asked = await _body(request, reader, Asked)
+        asked = await _body(request, reader, NewWebhook)
         if not _sees(who, asked.models):
             raise Problem("not-allowed", "the key is not bound to all of these models")
         return await _done(
@@ -92,23 +92,23 @@ def install(app: FastAPI, keys: KeyRing, engine: Engine, fetcher: Fetcher) -> No
         rest = str(found[limit - 1].id) if len(found) > limit else None
         return asking.answer(Deliveries(found[:limit], rest))
 
-    @app.post(f"{ONE}/test", **_described("Send a test now", "Tried"))
+    @app.post(f"{ONE}/test", **_described("Send a test now", "WebhookTest"))
     async def test(request: Request, id: str) -> Response:
         await _own(request, keys, engine, id)
         return await _done(lambda: keeping.test(engine, fetcher, id))
 
-    @app.post(f"{ONE}/resend", **_described("Send again", "Renewed", body="Resend"))
+    @app.post(f"{ONE}/resend", **_described("Send again", "Resent", body="Resend"))
     async def resend(request: Request, id: str) -> Response:
         await _own(request, keys, engine, id)
         asked = await _body(request, reader, Resend)
         return await _done(lambda: keeping.resend(engine, id, events=asked.events))
 
-    @app.post(f"{ONE}/rotate", **_described("A new secret", "Made"))
+    @app.post(f"{ONE}/rotate", **_described("A new secret", "WebhookSecret"))
     async def rotate(request: Request, id: str) -> Response:
         await _own(request, keys, engine, id)
         return await _done(lambda: keeping.rotate(engine, id))
 
-    @app.delete(ONE, **_described("End a webhook", "Shown"))
+    @app.delete(ONE, **_described("End a webhook", "WebhookView"))
     async def revoke(request: Request, id: str) -> Response:
         await _own(request, keys, engine, id)
         return await _done(lambda: keeping.revoke(engine, id))
@@ -117,7 +117,7 @@ def install(app: FastAPI, keys: KeyRing, engine: Engine, fetcher: Fetcher) -> No
 def schemas() -> dict[str, Any]:
     """The OpenAPI components that the descriptions refer to."""
     _, components = msgspec.json.schema_components(
-        [Asked, Resend, Webhooks, Deliveries, Made, Renewed, Tried],
+        [NewWebhook, Resend, Webhooks, Deliveries, WebhookSecret, Resent, WebhookTest],
         ref_template="#/components/schemas/{name}",
     )
     return components

@@ -23,7 +23,7 @@ from streams.webhooks import REVOKED, Webhook
 LONGEST = 200
 
 
-class Shown(Struct, frozen=True, kw_only=True):
+class WebhookView(Struct, frozen=True, kw_only=True):
     """A webhook with its state; `waiting` deliveries are on their way to it."""
 
     id: str
@@ -41,7 +41,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     ended_why: str
 
 
-class Made(Struct, frozen=True):
+class WebhookSecret(Struct, frozen=True):
     """A webhook or its new secret, which is known to nobody else and cannot be read again."""
 
     id: str
@@ -49,7 +49,7 @@ class Made(Struct, frozen=True):
     secret: str
 
 
-class Tried(Struct, frozen=True, kw_only=True):
+class WebhookTest(Struct, frozen=True, kw_only=True):
     """What a receiver made of a test."""
 
     id: str
@@ -59,7 +59,7 @@ class Tried(Struct, frozen=True, kw_only=True):
     took_ms: int
 
 
-class Renewed(Struct, frozen=True):
+class Resent(Struct, frozen=True):
     """How many deliveries are due again."""
 
     id: str
@@ -81,7 +81,7 @@ def create(
     models: Collection[str],
     description: str,
     by: str,
-) -> Made:
+) -> WebhookSecret:
     """The webhook is told of what is decided from now on."""
     fetcher.rules.allowed(url)
     if len(description) > LONGEST or not description.isprintable():
@@ -94,10 +94,10 @@ def create(
             connection, url=url, secret=secret, models=models, description=description,
             now_ms=_wall_ms(), by=by,
         )  # fmt: skip
-    return Made(made.id, made.url, secret)
+    return WebhookSecret(made.id, made.url, secret)
 
 
-def listed(engine: Engine) -> list[Shown]:
+def listed(engine: Engine) -> list[WebhookView]:
     """Every webhook that was ever made, the newest first."""
     with reading(engine) as connection:
         found = webhooks.every(connection)
@@ -120,7 +120,7 @@ def told(
         return deliveries.page(connection, webhook_id, limit=limit, before_id=before_id)
 
 
-def test(engine: Engine, fetcher: Fetcher, webhook_id: str) -> Tried:
+def test(engine: Engine, fetcher: Fetcher, webhook_id: str) -> WebhookTest:
     """The receiver was sent a test, now and once; nothing is kept of it."""
     now_ms = _wall_ms()
     with reading(engine) as connection:
@@ -133,13 +133,13 @@ def test(engine: Engine, fetcher: Fetcher, webhook_id: str) -> Tried:
         fetcher, webhook.url, signed_with=signed_with, message_id=signing.message_id(ours, name),
         body=body, now_ms=now_ms,
     )  # fmt: skip
-    return Tried(
+    return WebhookTest(
         id=webhook_id, taken=outcome.is_taken, status=outcome.status, said=outcome.said,
         took_ms=_wall_ms() - now_ms,
     )  # fmt: skip
 
 
-def resend(engine: Engine, webhook_id: str, *, events: Collection[str]) -> Renewed:
+def resend(engine: Engine, webhook_id: str, *, events: Collection[str]) -> Resent:
     """These are sent again, or all that were given up.
 
     Raises InputError for one that the webhook was never to be told.
@@ -155,19 +155,19 @@ def resend(engine: Engine, webhook_id: str, *, events: Collection[str]) -> Renew
                 f"webhook {webhook_id} was not told all of these", field="events", rule="exists",
                 fix=f"see what it was told: penstock webhook deliveries {webhook_id}",
             )  # fmt: skip
-    return Renewed(webhook_id, count)
+    return Resent(webhook_id, count)
 
 
-def rotate(engine: Engine, webhook_id: str) -> Made:
+def rotate(engine: Engine, webhook_id: str) -> WebhookSecret:
     """A new secret signs; for a day the one before signs too."""
     secret = signing.new_secret()
     with writing(engine) as connection:
         webhooks.rotate(connection, webhook_id, secret=secret, now_ms=_wall_ms())
         found = webhooks.one(connection, webhook_id)
-    return Made(found.id, found.url, secret)
+    return WebhookSecret(found.id, found.url, secret)
 
 
-def revoke(engine: Engine, webhook_id: str) -> Shown:
+def revoke(engine: Engine, webhook_id: str) -> WebhookView:
     """It is told of nothing any more, also of what was on its way."""
     with writing(engine) as connection:
         webhooks.end(connection, webhook_id, why=REVOKED, now_ms=_wall_ms())
@@ -175,8 +175,8 @@ def revoke(engine: Engine, webhook_id: str) -> Shown:
         return _shown(webhooks.one(connection, webhook_id), waiting=0)
 
 
-def _shown(found: Webhook, *, waiting: int) -> Shown:
-    return Shown(state=found.state, waiting=waiting, **msgspec.structs.asdict(found))
+def _shown(found: Webhook, *, waiting: int) -> WebhookView:
+    return WebhookView(state=found.state, waiting=waiting, **msgspec.structs.asdict(found))
 
 
 def _wall_ms() -> int:

@@ -75,8 +75,8 @@ def test_the_list_holds_declared_and_observed_models_with_their_versions(db):
     found = registry.summaries(db)
 
     assert found == [
-        registry.Summary("eta", "observed", "", 0, 2),
-        registry.Summary("spam", "classification", "", 1, 0),
+        registry.ModelSummary("eta", "observed", "", 0, 2),
+        registry.ModelSummary("spam", "classification", "", 1, 0),
     ]
 
 

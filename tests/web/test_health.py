@@ -2,7 +2,7 @@
 
 import msgspec
 
-from penstock.web.app import SECURITY_HEADERS, create_app
+from penstock.web.app import DESCRIBED, SECURITY_HEADERS, create_app
 from penstock.web.kinds import KINDS
 from streams import positions, registry
 from streams.db.engine import writing
@@ -115,6 +115,14 @@ def test_every_answer_carries_the_security_headers(client):
         assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
     assert client.request("GET", "/nowhere").json()["type"] == "/problems/not-found"
     assert client.request("PUT", "/v1/events").json()["status"] == 405
+
+
+def test_a_name_in_the_description_stands_for_one_schema():
+    seen = {}
+
+    for part in DESCRIBED:
+        for name, schema in part.schemas().items():
+            assert seen.setdefault(name, schema) == schema, f"{name} of {part.__name__}"
 
 
 def test_the_api_is_described_with_the_decoders_own_schemas(client):
