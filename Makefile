@@ -81,7 +81,7 @@ test-slow: setup
 # Parity with torch, in an environment of its own: the packages take several gigabytes.
 test-torch: setup
 	@test -x .venv-torch/bin/python || $(PYTHON) -m venv .venv-torch
-	@$(BIN)/uv pip install --quiet --python .venv-torch/bin/python -r requirements.lock -e clients/python -e '.[dev,torch]'
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python .venv-torch/bin/python -r requirements.lock -e clients/python -e '.[dev,torch]'
 	@.venv-torch/bin/python -m pytest -m torch $(ARGS)
 
 # Error rates by simulation; nightly with ARGS='--replicates 4000'.

@@ -10,6 +10,7 @@ import platform
 import resource
 import signal
 import struct
+import sys
 from pathlib import Path
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 1, 38, 22
@@ -41,6 +42,8 @@ def confine(*, memory_bytes: int) -> None:
     limit = _address_space() + memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_FSIZE, (LOG_BYTES, LOG_BYTES))
+    # What it imports later would be left compiled, cut off at that size, and broken for everybody.
+    sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     code = _code()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)

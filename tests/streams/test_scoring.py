@@ -230,3 +230,20 @@ def test_a_version_of_the_store_is_run_with_the_files_that_it_brings(tmp_path):
         assert running.run({"X": ROWS}).outputs["Y"].tolist() == (ROWS + weights).tolist()
     with pytest.raises(InputError, match="brings no quantised file"):
         scorer(root, version, file="quantised")
+
+
+def test_what_a_confined_process_imports_is_not_left_behind_cut_off(tmp_path):
+    (tmp_path / "large.py").write_text("".join(f"name_{k} = {k}\n" for k in range(20_000)))
+    confined = """
+        from streams.confinement import confine
+        confine(memory_bytes=1 << 30)
+        import large
+        """
+
+    for code in (confined, "import large; assert large.name_19999 == 19_999"):
+        done = subprocess.run(
+            [sys.executable, "-c", dedent(code)],
+            env={"PYTHONPATH": f"{Path.cwd()}:{tmp_path}"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
