@@ -59,14 +59,14 @@ class Desk:
         return self._read(id)
 
     def look(self) -> None:
-        """Whoever waits for a review that is closed goes on."""
+        """Whoever waits for a review that is closed, or whose time is over, goes on."""
         with reading(self._here.engine) as connection:
             found = reviews.standing(connection, self._waits.keys())
-        late = [id for id, each in found.items() if self._is_late(*each)]
-        if late:
-            self._time_out()
-        closed = [id for id, (state, _) in found.items() if state is not State.OPEN]
-        self._waits.wake([*closed, *late])
+        self._waits.wake(
+            id
+            for id, (state, due_ms) in found.items()
+            if state is not State.OPEN or self._is_late(state, due_ms)
+        )
 
     def _read(self, id: str) -> Review | None:
         with reading(self._here.engine) as connection:

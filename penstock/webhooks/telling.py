@@ -13,9 +13,12 @@ from streams import deliveries, installation, webhooks
 from streams.cloudevents import CONTENT_TYPE
 from streams.db.clock import Clock
 from streams.deliveries import New
-from streams.messages import Message, RolloutDecided
+from streams.messages import Message, ReviewClosed, RolloutDecided
 
-DECIDED = "io.penstock.rollout.decided.v1"
+KINDS: Mapping[type[Message], str] = {
+    RolloutDecided: "io.penstock.rollout.decided.v1",
+    ReviewClosed: "io.penstock.review.closed.v1",
+}
 TEST = "io.penstock.webhook.test.v1"
 CONTENT = f"{CONTENT_TYPE}; charset=utf-8"
 
@@ -27,13 +30,13 @@ class Teller:
         self._clock = clock
 
     def handle(self, connection: Connection, message: Message, _now_ms: int) -> None:
-        if not isinstance(message, RolloutDecided):
+        if not isinstance(message, RolloutDecided | ReviewClosed):
             return
         hearing = [each for each in webhooks.live(connection) if each.hears_of(message.model)]
         if not hearing:
             return
         ours = installation.installation_id(connection)
-        body = decided(message, installation=ours)
+        body = told(message, installation=ours)
         known_by = signing.message_id(ours, message.id)
         deliveries.put(
             connection,
@@ -42,12 +45,12 @@ class Teller:
         )
 
 
-def decided(message: RolloutDecided, *, installation: str) -> bytes:
-    """A decision as it goes over the wire; `data` is the topic's message."""
+def told(message: RolloutDecided | ReviewClosed, *, installation: str) -> bytes:
+    """A message as it goes over the wire; `data` is that of the topic."""
     data = msgspec.to_builtins(message)
     del data["type"]
     return event(
-        DECIDED, id=message.id, installation=installation, at_ms=message.at_ms,
+        KINDS[type(message)], id=message.id, installation=installation, at_ms=message.at_ms,
         subject=message.model, data=data,
     )  # fmt: skip
 

@@ -96,6 +96,25 @@ def test_a_worse_version_would_have_gone_back_and_cost_less_than_at_once():
     assert found.traffic.unknown == 0
 
 
+def test_in_a_supervised_stage_every_answer_is_confirmed():
+    stage = b"""
+    - supervised: {weight: 20, where: {tag: country, in: [BR]}, confirmWithin: 10m,
+                   min: {units: 15}, deadline: 3d}
+"""
+    declared = read(SPEC.replace(b"  stages:\n", b"  stages:" + stage))[0]
+    tagged = [
+        replace(each, tags={"country": "BR" if each.prediction_id[-1] < "8" else "NL"})
+        if isinstance(each, Prediction)
+        else each
+        for each in traffic(wrong=0.02, days=0.25)
+    ]
+
+    found, told = tried(tagged, declared)
+
+    assert (told[0].signal, told[0].before, told[0].after) == ("advance", "supervised", "canary")
+    assert found.traffic.unknown == 0
+
+
 def test_a_better_one_would_be_at_full_weight_with_fewer_wrong_answers():
     found, told = tried(traffic(wrong=0.02))
 

@@ -24,9 +24,11 @@ from penstock.webhooks import keeping
 from penstock.webhooks.attempts import attempt
 from penstock.webhooks.delivering import CLAIM_MS, Deliverer
 from penstock.webhooks.telling import Teller
-from rollout import editing
+from rollout import editing, reviews
 from rollout.acting import Ask, decide
 from rollout.decisions import Person
+from rollout.proposals import Asked
+from rollout.reviews import Saying, State
 from rollout.stages import Signal
 from streams import deliveries, webhooks
 from streams.db.engine import reading, writing
@@ -145,6 +147,25 @@ def test_a_decision_arrives_signed_as_a_cloudevent(sending, receiving):
     assert (told["data"]["from"], told["data"]["to"]) == ("planned", "shadow")
     assert told["data"]["because"] == ["it is time"]
     assert [each.state for each in sending.told(webhook)] == ["delivered", "delivered"]
+
+
+def test_what_became_of_a_review_arrives_too(sending, receiving):
+    receiver = receiving()
+    sending.create(receiver)
+    asked = Asked("r", "spam", "spam-42", 1, "p-1", "42", 1.0, 0, 1_000, b"{}")
+    no = Saying(state=State.REFUSED, by="bob", reason="no spam", label="ham")
+    with writing(sending.engine) as connection:
+        reviews.ask(connection, [asked])
+        reviews.answer(connection, "r", no, now_ms=5, wall_ms=5)
+
+    sending.settle()
+
+    [got] = receiver.got
+    told = json.loads(got.body)
+    assert (told["type"], told["id"]) == ("io.penstock.review.closed.v1", "review/r")
+    assert {name: told["data"][name] for name in ("prediction_id", "state", "who", "label")} == {
+        "prediction_id": "p-1", "state": "refused", "who": "bob", "label": "ham",
+    }  # fmt: skip
 
 
 def test_a_body_or_time_that_was_changed_is_not_ours(sending, receiving):

@@ -49,6 +49,19 @@ def test_the_table_decides_who_answers_and_nothing_is_made_up(pid, versions, is_
     }
 
 
+def test_where_a_person_is_to_confirm_the_challengers_answer_is_a_proposed_one():
+    confirm = Challenger(version="42", share=1.0, confirm=True)
+    table = Place("spam", "default", 0, 8).table(
+        salt="s", champion="41", challengers=[confirm], expires_at=1
+    )
+
+    now = given({"41": answer("a", "41"), "42": answer("a", "42")}, table, champion="41")
+
+    assert {name: each.role for name, each in now.answers.items()} == {
+        "41": "shadow", "42": "proposed",
+    }  # fmt: skip
+
+
 def test_a_truth_holds_whoever_answers_and_a_reaction_only_to_the_answer_it_was_to():
     known = given({"41": answer("a", "41")}, None, champion="41")
     unknown = given({"42": answer("a", "42")}, None, champion="41")
