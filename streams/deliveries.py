@@ -93,11 +93,14 @@ def due(connection: Connection, *, now_ms: int) -> list[str]:
 
 
 def claim(connection: Connection, webhook: str, *, now_ms: int, for_ms: int) -> Claimed | None:
-    """The oldest that is due is ours for a while; None where there is none, or another took it."""
+    """What has been due longest is ours for a while; None: nothing is, or another took it.
+
+    Who fails again and again comes after those whose turn it was meanwhile.
+    """
     row = connection.execute(
         select(_at.id, _at.webhook, _at.message_id, _at.event, _at.body, _at.attempts, _at.due_ms)
         .where(_at.webhook == webhook, _at.due_ms <= now_ms)
-        .order_by(_at.id)
+        .order_by(_at.due_ms, _at.id)
         .limit(1)
     ).first()
     if row is None:

@@ -21,7 +21,7 @@ from streams.errors import Error
 from streams.models import DAY_MS
 from streams.webhooks import GONE, Webhook
 
-CLAIM_MS = 60_000
+CLAIM_MS = 30_000
 """Longer than an attempt may take. What was in hand when a process died is due after it."""
 
 KEPT_MS = 30 * DAY_MS

@@ -2,15 +2,18 @@
 arrives twice has the same id.
 """
 
-from contextlib import closing
-from itertools import count
+import time
+from contextlib import closing, suppress
+from itertools import chain, count, cycle
 from pathlib import Path
 
 import pytest
 
+from penstock.installation import opened, prepare
 from penstock.listening import Listening
 from penstock.outbound.fetcher import Fetcher
 from penstock.outbound.rules import read_rules
+from penstock.settings import Settings
 from penstock.webhooks import keeping, signing
 from penstock.webhooks.delivering import Deliverer
 from penstock.webhooks.telling import Teller
@@ -21,11 +24,14 @@ from rollout.stages import Signal
 from streams import deliveries, installation
 from streams.db.clock import Clock
 from streams.db.engine import connect, reading, writing
+from streams.errors import ConflictError, IllegalTransitionError
 from streams.logs.embedded import EmbeddedLog
 from streams.relay import Relay
 from streams.topics import DECISIONS
+from tests.contracts.postgres import free_port
 from tests.crash.dying import lives
-from tests.penstock.receivers import Receiver, says
+from tests.crash.killing import Killer, Service
+from tests.penstock.receivers import Receiver
 from tests.rollout.test_acting import declared
 from tests.streams import spine
 
@@ -91,8 +97,15 @@ def hurried(engine):
 
 @pytest.fixture
 def receivers():
-    """One that is well, and one whose every second answer is 500."""
-    found = [Receiver(), Receiver(*[says(500), says(200)] * 1_000)]
+    """One that is well, and one that takes nothing when it sees it first."""
+    seen = set()
+
+    def refuses_first(handler):
+        fresh = handler.headers["webhook-id"] not in seen
+        seen.add(handler.headers["webhook-id"])
+        handler.answer(500 if fresh else 200)
+
+    found = [Receiver(), Receiver(otherwise=refuses_first)]
     yield found
     for each in found:
         each.close()
@@ -130,7 +143,7 @@ def test_every_decision_arrives_at_every_webhook_whoever_is_killed(databases, re
                 control(url, log_path)
             got = [{each.id: each.body for each in receiver.got} for receiver in receivers]
             states = [d.state for w in keeping.listed(engine) for d in all_of(engine, w.id)]
-            return alive, got, states, expected(engine)
+            return alive, got, states, expected(engine, len(STORY))
 
     for k in count(3, 23):
         alive, got, states, ids = ends(k)
@@ -144,10 +157,64 @@ def test_every_decision_arrives_at_every_webhook_whoever_is_killed(databases, re
 
 
 def all_of(engine, webhook_id):
-    return keeping.told(engine, webhook_id, limit=100)
+    return keeping.told(engine, webhook_id, limit=1_000)
 
 
-def expected(engine):
+def expected(engine, made):
     with reading(engine) as connection:
         ours = installation.installation_id(connection)
-    return {signing.message_id(ours, f"decision/{NAME}/{k + 1}") for k in range(len(STORY))}
+    return {signing.message_id(ours, f"decision/{NAME}/{k + 1}") for k in range(made)}
+
+
+@pytest.fixture
+def up(tmp_path, monkeypatch):
+    """A `penstock up` that may send to this machine, of which control is killed most."""
+    monkeypatch.setenv("PENSTOCK_OUTBOUND_PREFIXES", "http://")
+    monkeypatch.setenv("PENSTOCK_OUTBOUND_NETWORKS", "127.0.0.1")
+    settings = Settings(data_dir=tmp_path / "data", port=free_port())
+    prepare(settings)
+    service = Service(settings, tmp_path / "up.log")
+    service.kinds = ("up", "control", "control")
+    yield service
+    service.kill()
+
+
+@pytest.mark.crash
+def test_ten_kills_at_random_instants_keep_no_decision_from_any_webhook(up, receivers):
+    killer = Killer(up, seed=1, gap_s=(0.8, 2.5))
+    killer.allowed = 10
+    with opened(up.settings) as here:
+        with writing(here.engine) as connection:
+            editing.create(connection, declared(), who=ANN, now_ms=spine.T0)
+        fetcher = Fetcher(read_rules(prefixes="http://", networks=""))
+        for receiver in receivers:
+            keeping.create(
+                here.engine, fetcher, url=receiver.url, models=["*"], description="", by="ann"
+            )
+        story = chain(STORY[:2], cycle((Signal.PAUSE, Signal.RESUME)))
+        while killer.kills.total() < killer.allowed:
+            killer.tend()
+            ask = Ask(rollout=NAME, signal=next(story), cause=ANN)
+            with suppress(ConflictError, IllegalTransitionError):
+                decide(here.engine, ask, now_ms=here.now_ms(), wall_ms=here.now_ms())
+            time.sleep(0.1)
+        made = seq(here.engine)
+        ids = expected(here.engine, made)
+        deadline = time.monotonic() + 120
+        while (told := taken(here.engine)) != 2 * made and time.monotonic() < deadline:
+            up.keep_up()
+            time.sleep(0.2)
+
+    print(f"\n{made} decisions, killed {dict(killer.kills)}")
+    assert [known(receiver) for receiver in receivers] == [ids, ids]
+    assert told == 2 * made
+    assert "Traceback" not in up.said, up.said
+
+
+def taken(engine):
+    told = [each for w in keeping.listed(engine) for each in all_of(engine, w.id)]
+    return sum(each.state == "delivered" for each in told)
+
+
+def known(receiver):
+    return {each.id for each in list(receiver.got)}

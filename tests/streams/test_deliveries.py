@@ -1,4 +1,4 @@
-"""Deliveries: claimed oldest first, never before they are due, by one at a time, until taken."""
+"""Deliveries: claimed in turn, never before they are due, by one at a time, until taken."""
 
 import tempfile
 from pathlib import Path
@@ -37,9 +37,10 @@ class Queue:
     def claim(self, hook, _no):
         found = deliveries.claim(self.connection, hook, now_ms=self.now_ms, for_ms=CLAIM_MS)
         due = [key for key in self.model if key[0] == hook and self.is_due(key)]
+        due.sort(key=lambda key: self.model[key][2])  # of equals, who was put first
         assert (found is None) == (not due)
         if found is not None:
-            assert found.event == f"event/{due[0][1]}", "the oldest that is due"
+            assert found.event == f"event/{due[0][1]}", "what has been due longest"
             assert found.attempts == self.model[due[0]][1]
             self.model[due[0]][2] = found.due_ms
             self.held.append((due[0], found))
