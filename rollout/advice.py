@@ -41,15 +41,20 @@ def warnings(
     for step in steps:
         reached = [end for end in equal if any(each.step == step.name for each in end.steps)]
         stopped = [end for end in reached if end.steps[-1].step == step.name]
-        for signal in (Signal.DEADLINE, Signal.BLIND):
-            stuck = [end.steps[-1] for end in stopped if end.signal is signal]
-            chance = len(stuck) / len(equal)
-            if chance < OFTEN:
-                continue
-            if signal is Signal.BLIND:
-                yield _blind(spec, step, rates, requests_a_day, chance)
-            else:
-                yield _late(spec, step, rates, requests_a_day, chance, stuck)
+        late = [end.steps[-1] for end in stopped if end.signal is Signal.DEADLINE]
+        blind = sum(end.signal is Signal.BLIND for end in stopped) / len(equal)
+        endless = [end.steps[-1] for end in stopped if end.outcome == "open"]
+        if len(late) >= OFTEN * len(equal):
+            yield _late(spec, step, rates, requests_a_day, len(late) / len(equal), late)
+        if blind >= OFTEN:
+            yield _blind(spec, step, rates, requests_a_day, blind)
+        if len(endless) >= OFTEN * len(equal):
+            yield Warned(
+                step=step.name,
+                chance=len(endless) / len(equal),
+                reason=f"it does not end by itself: it waits for {_most(endless)}",
+                fix=f"a larger {_most(endless)}, or a person who ends it",
+            )
 
 
 def _blind(spec: Spec, step: Step, rates: Rates, requests_a_day: float, chance: float) -> Warned:
@@ -73,8 +78,7 @@ def _late(
     spec: Spec, step: Step, rates: Rates, requests_a_day: float, chance: float,
     stuck: Sequence[Passed],
 ) -> Warned:  # fmt: skip
-    gates = [gate for each in stuck for gate in each.gates]
-    gate = max(dict.fromkeys(gates), key=gates.count, default="")
+    gate = _most(stuck)
     metric = spec.by_name.get(gate)
     assert not isinstance(step.stage, Full)
     return Warned(
@@ -90,6 +94,12 @@ def _late(
             else _GATES.get(gate, f"a longer deadline, more weight, or a smaller {gate}")
         ),
     )
+
+
+def _most(stuck: Sequence[Passed]) -> str:
+    """The gate that most of them wait for."""
+    gates = [gate for each in stuck for gate in each.gates]
+    return max(dict.fromkeys(gates), key=gates.count, default="")
 
 
 def _more(spec: Spec, step: Step, metric: Metric, rates: Rates, requests_a_day: float) -> str:

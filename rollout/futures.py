@@ -4,8 +4,8 @@ What is due at a look is `rollout.signals`' to say, where it leads `rollout.stag
 decision is a record like any other. A stretch of looks is judged at once (`rollout.sighting`), and
 decided on only where something can have changed: a verdict, a floor, a clock.
 
-Not simulated: doubts about the data (there are none), the harm budget, first bad events, slices,
-later periods of sticky units. Approvals are signed at once, as in a backtest.
+Not simulated: doubts about the data (there are none), first bad events, slices, later
+periods of sticky units. Approvals are signed at once, as in a backtest.
 """
 
 import math
@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from evidence.decision import Verdict
 from rollout import stages
-from rollout.courses import LIVE, Kind, Place, Step
+from rollout.courses import LIVE, Kind, Step
 from rollout.decisions import Cause, Judged, Person, Published
-from rollout.drawing import Drawn, Frame, World
+from rollout.drawing import Drawn, World
 from rollout.gates import Wait, waits
 from rollout.rules.places import required
 from rollout.scenes import Facts, Scene
@@ -28,21 +28,20 @@ from rollout.signals import due, grows
 from rollout.spec import Approval, Full, Least
 from rollout.stages import Signal
 from rollout.states import State, folded
+from rollout.timing import looks, silence_ms
 from rollout.traffic import NO_STEP, changed
 from rollout.unit_values import exposure_ms
-from streams.models import DAY_MS, MINUTE_MS, duration_ms
+from streams.models import DAY_MS, duration_ms
 
 Ints = npt.NDArray[np.int64]
 
-LOOKS = 120
-"""In a stretch, shared out to the ages at which outcomes count. Each gap is some per cent of the
-time that has passed since."""
-
-_SHORTEST = 1_000  # the first gap is so small a part of the stretch
 _WHO = "plan"
 
 
-Outcome = Literal["promoted", "rolled back", "paused"]
+Outcome = Literal["promoted", "rolled back", "paused", "open"]
+
+PATIENCE = 5
+"""How many times its probation a future waits for the end of it."""
 
 
 class Passed(Struct, frozen=True, kw_only=True):
@@ -60,7 +59,8 @@ class Ended(Struct, frozen=True, kw_only=True):
     """What became of one future.
 
     Args:
-        outcome: of a course without full weight, "promoted" says that it came to its end.
+        outcome: of a course without full weight, "promoted" says that it came to its end; "open" is
+            one whose probation does not end by itself.
         signal: the last decision.
         safe: metrics that some look called safe.
         labels: that people gave.
@@ -87,7 +87,7 @@ class _Future:
         self._from_ms = self._now_ms = from_ms
         self._state = State(rollout=_WHO, revision="")
         self._drawn: list[Drawn] = []
-        self._bench = Bench(judged(world))
+        self._bench = Bench(judged(world), world.spec.harm_budget)
         self._blind_ms = math.inf  # from when nothing has come for too long
         self._follows_ms = 0  # until when units are followed up; 0: nobody is
         self._gates: tuple[str, ...] = ()
@@ -98,30 +98,44 @@ class _Future:
     def played(self) -> Ended:
         for signal in (Signal.PLAN, Signal.START):
             self._decide(signal, _person(1))
-        while self._state.place.kind in LIVE:
+        while self._state.place.kind in LIVE and not self._waits_for_ever():
             stage = self._step.stage
             if isinstance(stage, Approval):
                 for k in range(len(self._state.signed), stage.count):
                     self._decide(Signal.SIGN, _person(1 + k, *stage.people))
             self._stretch()
+        if self._state.place.kind in LIVE:
+            self._leave(None)
         return self._ended()
+
+    def _waits_for_ever(self) -> bool:
+        """Whether probation does not end: it has no deadline, and a spent budget needs a person."""
+        stage = self._step.stage
+        if not isinstance(stage, Full):
+            return False
+        patience_ms = PATIENCE * max(duration_ms(stage.probation), DAY_MS)
+        return self._now_ms - self._state.since_ms > patience_ms
 
     # --- looks
 
     def _stretch(self) -> None:
         """Looks up to the next decision, or until counts have to be drawn anew."""
-        sight = self._bench.sight(self._drawn, self._times(), since_ms=self._state.since_ms)
+        times = looks(
+            self._step, self._state, self._drawn[-1].opened, from_ms=self._now_ms,
+            clocks_ms=(self._blind_ms, self._follows_ms),
+        )  # fmt: skip
+        sight = self._bench.sight(self._drawn, times, since_ms=self._state.since_ms)
         changes = sight.changes(self._least)
         look: int | None = 0
         while look is not None:
-            at, self._now_ms = look, int(sight.times[look])
+            at, self._now_ms = look, int(times[look])
             scene = self._scene(sight, look)
             call = due(scene)
             if call is not None or (self._follows_ms and not scene.facts.following_up):
                 break
             waiting = waits(scene)
             self._gates = tuple(dict.fromkeys(wait.gate for wait in waiting))
-            look = self._next(waiting, sight.times, changes, look)
+            look = self._next(waiting, times, changes, look)
         self._bench.keep(sight, at)
         self._safe |= sight.safe(at)
         for drawn in self._drawn:
@@ -142,35 +156,18 @@ class _Future:
     def _scene(self, sight: Sight, look: int) -> Scene:
         spec, now_ms = self._world.spec, int(sight.times[look])
         blind_ms = self._blind_ms - duration_ms(spec.blind_after)
+        least, estimate = sight.cost(look, dropped=self._state.dropped)
         facts = Facts(
             verdicts=(*sight.verdicts(look), *self._scores),
             reached=sight.reached_at(look),
             fresh_ms=now_ms if now_ms < self._blind_ms else int(blind_ms),
             following_up=now_ms < self._follows_ms,
+            extra_least=least,
+            extra_estimate=estimate,
         )
         return Scene(
             state=self._state, spec=spec, course=self._world.course, facts=facts, now_ms=now_ms
         )
-
-    def _times(self) -> Ints:
-        """When somebody looks: often at first, and whenever a clock says that something is due."""
-        stage, since_ms, now_ms = self._step.stage, self._state.since_ms, self._now_ms
-        spans = [getattr(stage, name, None) for name in ("dwell", "probation")]
-        clocks = [since_ms + duration_ms(text) for text in (*spans, self._least.age) if text]
-        if isinstance(stage, Full):  # a freeze may make it longer
-            ends_ms = max(*clocks, now_ms + DAY_MS)
-        else:
-            ends_ms = self._state.due_from_ms + duration_ms(stage.deadline)
-        span_ms = max(ends_ms - now_ms, 2 * MINUTE_MS)
-        ages = [0, *{each.horizon_ms for each in self._drawn[-1].opened.metrics}]
-        ages = [age for age in ages if not age or span_ms / LOOKS < age < span_ms]
-        gaps = np.geomspace(span_ms / _SHORTEST, span_ms, LOOKS // len(ages))
-        every = np.concatenate(
-            [[now_ms, ends_ms, self._blind_ms, self._follows_ms, *clocks]]
-            + [now_ms + age + gaps for age in ages]
-        )
-        found: Ints = np.unique(np.ceil(every[(every >= now_ms) & (every <= ends_ms)]))
-        return found.astype(np.int64)
 
     @property
     def _scores(self) -> tuple[Judged, ...]:
@@ -221,11 +218,14 @@ class _Future:
             if new.step != NO_STEP:
                 frame = world.frame(new, state.given)
                 self._drawn.append(Drawn(world, frame, self._rng, self._now_ms))
-                self._blind_ms = self._blind(frame)
+                pace = world.pace * frame.scope * frame.weight
+                silent_ms = duration_ms(world.spec.blind_after)
+                self._blind_ms = self._now_ms + silence_ms(pace, silent_ms, self._rng)
             published = Published(
                 route_version=state.seq + 1, epoch=len(self._drawn), shares=new.shares
             )
-        self._pass(signal, after)
+        if state.place.step >= 0 and (after.step != state.place.step or after.kind not in LIVE):
+            self._leave(signal)
         made = state.decided(signal, after, cause, at_ms=self._now_ms, arm=arm, published=published)
         self._state, self._last = folded(state, [made]), signal
 
@@ -234,33 +234,13 @@ class _Future:
         if self._drawn:
             self._drawn[-1].closes_ms = self._now_ms
 
-    def _pass(self, signal: Signal, after: Place) -> None:
-        before = self._state.place
-        if before.step < 0 or (after.step == before.step and after.kind in LIVE):
-            return
-        self._steps.append(
-            Passed(
-                step=self._step.name,
-                days=(self._now_ms - self._state.since_ms) / DAY_MS,
-                advanced=signal in (Signal.ADVANCE, Signal.FINISH),
-                gates=self._gates,
-            )
-        )
+    def _leave(self, signal: Signal | None) -> None:
+        """The step is over by this signal; None: nothing ends it."""
+        days = (self._now_ms - self._state.since_ms) / DAY_MS
+        advanced = signal in (Signal.ADVANCE, Signal.FINISH)
+        passed = Passed(step=self._step.name, days=days, advanced=advanced, gates=self._gates)
+        self._steps.append(passed)
         self._gates = ()
-
-    def _blind(self, frame: Frame) -> float:
-        """From when nothing has come for `blindAfter`: the first gap of a Poisson process so long.
-
-        Of the answers before it each is as early as one that is within the time is on average.
-        """
-        silent_ms = duration_ms(self._world.spec.blind_after)
-        pace = self._world.pace * frame.scope * frame.weight
-        expected = pace * silent_ms
-        chance = math.exp(-expected)
-        if not pace or chance < _NEVER:
-            return math.inf
-        gap_ms = (1 - chance * (1 + expected)) / (pace * (1 - chance))
-        return self._now_ms + silent_ms + gap_ms * float(self._rng.geometric(chance) - 1)
 
     def _ended(self) -> Ended:
         extra: dict[str, float] = {}
@@ -280,17 +260,19 @@ class _Future:
         )
 
 
-_NEVER = 1e-15
 _OUTCOMES: dict[Kind, Outcome] = {
     Kind.DONE: "promoted",
     Kind.ROLLING_BACK: "rolled back",
     Kind.PAUSED: "paused",
+    Kind.PROBATION: "open",
 }
 
 
 def judged(world: World) -> tuple[str, ...]:
-    """The metrics that may decide anything: guardrails, and what some step requires."""
+    """The metrics that may decide anything: guardrails, the budget's, what some step requires."""
     names = list(world.spec.guardrails)
+    if world.spec.harm_budget is not None:
+        names.append(world.spec.harm_budget.metric)
     for step in world.course:
         names += required(world.spec, step.kind.value, step.stage)
     return tuple(n for n in dict.fromkeys(names) if world.spec.by_name[n].source != "drift")

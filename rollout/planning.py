@@ -28,10 +28,10 @@ class Fate(Struct, frozen=True, kw_only=True):
     """What becomes of the rollout in one scenario; chances are shares of its futures.
 
     Args:
-        promoted, rolled_back, paused: one of them. Of a course without full weight, `promoted` says
-            that it comes to its end.
+        promoted, rolled_back, paused, open: one of them. Of a course without full weight,
+            `promoted` says that it comes to its end; `open` that probation does not end by itself.
         harm: rolled back because harm was proven.
-        open: still open at a deadline, which then goes back or pauses as the spec says.
+        deadline: found open by a deadline, which goes back or pauses as the spec says.
         blind: rolled back because no evidence came for `blindAfter`.
         days: from its start to its end.
         labels: expected, that people give.
@@ -42,8 +42,9 @@ class Fate(Struct, frozen=True, kw_only=True):
     promoted: float
     rolled_back: float
     paused: float
-    harm: float
     open: float
+    harm: float
+    deadline: float
     blind: float
     days: float
     days_10: float
@@ -169,8 +170,9 @@ def _fate(scenario: Scenario, ends: Sequence[Ended]) -> Fate:
         promoted=outcomes["promoted"] / count,
         rolled_back=outcomes["rolled back"] / count,
         paused=outcomes["paused"] / count,
+        open=outcomes["open"] / count,
         harm=signals[Signal.HARM] / count,
-        open=signals[Signal.DEADLINE] / count,
+        deadline=signals[Signal.DEADLINE] / count,
         blind=signals[Signal.BLIND] / count,
         days=median,
         days_10=tenth,

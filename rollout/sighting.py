@@ -5,46 +5,24 @@ estimate. That both say the same of the same counts is a test's to hold (tests/r
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from evidence.decision import Verdict, log_harm, log_safe, split_alpha
-from evidence.sequences import Epoch, estimate
+from evidence.decision import log_harm, log_safe, split_alpha
+from rollout.accounts import HARM, NO_DATA, SAFE, UNDECIDED, Account, Spent, spending
 from rollout.cells import Counted, Side, outcomes
 from rollout.decisions import Judged
 from rollout.drawing import Drawn
 from rollout.looks import key_of
 from rollout.scenes import Reached
-from rollout.spec import Least
+from rollout.spec import HarmBudget, Least
 from rollout.tested import arms_of, counted, evidence, guardrail, missing_of
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-
-_VERDICTS = (Verdict.NO_DATA, Verdict.UNDECIDED, Verdict.SAFE, Verdict.HARM)
-_NO_DATA, _UNDECIDED, _SAFE, _HARM = range(len(_VERDICTS))
-
-
-class Account(Struct):
-    """One metric of one challenger: the verdict (of `_VERDICTS`) and log E_harm at each look."""
-
-    arm: str
-    metric: str
-    epochs: list[Epoch]
-    verdicts: Ints
-    peaks: npt.NDArray[np.float64]
-
-    def judged(self, look: int) -> Judged:
-        """As a decision reads it; the estimate is there for who ranks challengers."""
-        at_look = [Epoch(e.statistic, np.asarray(e.cells)[look]) for e in self.epochs]
-        value = estimate(at_look) if at_look else None
-        return Judged(
-            arm=self.arm, metric=self.metric, verdict=_VERDICTS[int(self.verdicts[look])],
-            estimate=value if value is not None and math.isfinite(value) else None,
-        )  # fmt: skip
 
 
 class Sight(Struct):
@@ -53,6 +31,8 @@ class Sight(Struct):
     times: Ints
     accounts: list[Account]
     reached: dict[str, Ints]
+    budget: HarmBudget | None
+    spent: list[Spent]
 
     def verdicts(self, look: int) -> tuple[Judged, ...]:
         return tuple(account.judged(look) for account in self.accounts)
@@ -65,9 +45,19 @@ class Sight(Struct):
             found[arm] = Reached(pairs=pairs, audited=audited, units=units)
         return found
 
+    def cost(self, look: int, *, dropped: Collection[str]) -> tuple[float | None, float | None]:
+        """Extra bad outcomes at least, and as estimated; None without a budget or evidence."""
+        left = [each for each in self.spent if each.arm not in dropped]
+        known = [each for each in left if not math.isnan(each.estimates[look])]
+        if self.budget is None or not known:
+            return None, None
+        is_over = any(each.is_over[look] for each in known)
+        least = math.nextafter(self.budget.extra, math.inf) if is_over else 0.0
+        return least, max(float(each.estimates[look]) for each in known)
+
     def safe(self, look: int) -> frozenset[str]:
         """The metrics that some look up to this one called safe."""
-        found = (a.metric for a in self.accounts if (a.verdicts[: look + 1] == _SAFE).any())
+        found = (a.metric for a in self.accounts if (a.verdicts[: look + 1] == SAFE).any())
         return frozenset(found)
 
     def changes(self, least: Least) -> Ints:
@@ -76,6 +66,9 @@ class Sight(Struct):
         states = [account.verdicts for account in self.accounts]
         for seen in self.reached.values():
             states += list((seen >= floors).T.astype(np.int64))
+        for cost in self.spent:
+            assert self.budget is not None
+            states += [cost.is_over.astype(np.int64), (cost.estimates > self.budget.extra) + 0]
         moved = np.zeros(len(self.times), bool)
         for state in states:
             moved[1:] |= state[1:] != state[:-1]
@@ -86,8 +79,8 @@ class Sight(Struct):
 class Bench:
     """The judge of one future: it remembers how strong evidence of harm ever was."""
 
-    def __init__(self, metrics: Sequence[str]) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: Sequence[str], budget: HarmBudget | None = None) -> None:
+        self._metrics, self._budget = metrics, budget
         self._peaks: dict[str, float] = {}
 
     def sight(self, drawn: Sequence[Drawn], times: Ints, *, since_ms: int) -> Sight:
@@ -106,7 +99,12 @@ class Bench:
             )
             for k, one in enumerate(newest.challengers)
         }
-        return Sight(times, accounts, reached)
+        spent = [
+            spending(each, self._budget.extra, _units(epochs, each.arm, times))
+            for each in accounts
+            if self._budget is not None and each.metric == self._budget.metric
+        ]
+        return Sight(times, accounts, reached, self._budget, [s for s in spent if s is not None])
 
     def keep(self, sight: Sight, look: int) -> None:
         """The future went on from this look."""
@@ -148,10 +146,10 @@ class Bench:
         if is_hidden:
             good = np.minimum(good, log_safe(test.question, worst))
         peaks = np.maximum.accumulate(np.maximum(log_harm(test.question, [told]), peak))
-        verdicts: Ints = np.where(good >= -math.log(alphas.safe), _SAFE, _UNDECIDED)
-        verdicts = np.where(known, verdicts, _NO_DATA)
-        verdicts = np.where(peaks >= -math.log(alphas.harm), _HARM, verdicts)
-        return Account(arm, name, told, verdicts, peaks)
+        verdicts: Ints = np.where(good >= -math.log(alphas.safe), SAFE, UNDECIDED)
+        verdicts = np.where(known, verdicts, NO_DATA)
+        verdicts = np.where(peaks >= -math.log(alphas.harm), HARM, verdicts)
+        return Account(arm, name, told, verdicts, peaks, test, alphas.harm)
 
 
 def _known(drawn: Drawn, metric: Counted, k: int, cells: Ints) -> Bools:
@@ -172,6 +170,16 @@ def _unanswered(drawn: Drawn, metric: Counted, k: int, times: Ints) -> Ints | No
     limited = drawn.opened.metrics[no]
     cells = counted(drawn.opened, limited, drawn.cells(no, times))
     return arms_of(outcomes(limited, cells), k)[..., 1]
+
+
+def _units(epochs: Sequence[Drawn], arm: str, times: Ints) -> Ints:
+    """Units of a challenger over all epochs, at each look."""
+    found = np.zeros(len(times), np.int64)
+    for drawn in epochs:
+        arms = [one.arm for one in drawn.opened.challengers]
+        if arm in arms:
+            found += drawn.arms(times)[:, 1 + arms.index(arm)]
+    return found
 
 
 def _reached(drawn: Drawn, k: int, times: Ints) -> Ints:

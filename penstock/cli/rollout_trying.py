@@ -44,8 +44,8 @@ def plan(
         found,
         {
             "fates": [
-                "scenario", "promoted", "rolled_back", "paused", "harm", "open", "blind", "days",
-                "days_90", "labels", "extra",
+                "scenario", "promoted", "rolled_back", "paused", "open", "harm", "deadline",
+                "blind", "days", "days_90", "labels", "extra",
             ],
             "steps": [
                 "scenario", "step", "weight", "reached", "advanced", "days_10", "days", "days_90",

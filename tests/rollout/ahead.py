@@ -79,7 +79,9 @@ spec:
 
 
 def world(declared, scenario="equal", *, a_day=20_000, rates=RATES):
-    [found] = [s for s in scenarios(declared.spec, rates, {}) if s.name == scenario]
+    """The world of one of the plan's own scenarios, by its name, or of another."""
+    known = {each.name: each for each in scenarios(declared.spec, rates, {})}
+    found = known[scenario] if isinstance(scenario, str) else scenario
     return World(
         declared.spec, MODEL, course(declared.spec), rates, found,
         requests_a_day=a_day, lateness_ms=LATENESS_MS,

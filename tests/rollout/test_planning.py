@@ -8,8 +8,8 @@ from scipy.stats import binom
 from rollout.futures import future
 from rollout.needs import Seen, need
 from rollout.rates import Rate, Rates, read
-from rollout.scenarios import Shift, effect
-from rollout.spec import Freeze
+from rollout.scenarios import Scenario, Shift, effect
+from rollout.spec import Freeze, HarmBudget
 from rollout.stages import Signal
 from streams.errors import InputError
 from tests.rollout.ahead import T0, fate, planned, spec, step, world
@@ -128,7 +128,7 @@ def test_what_cannot_end_in_time_is_told_with_what_would_help():
     found = planned(spec(guardrails=("errors",), stages=tight), a_day=400, futures=10)
 
     [told] = found.warnings
-    assert fate(found).open == fate(found).paused == 1.0
+    assert fate(found).deadline == fate(found).paused == 1.0
     assert (told.step, told.chance) == ("canary[0]", 1.0)
     assert "1d comes first: errors is not proven safe" in told.reason
     days = int(told.fix.split("a deadline of ")[1].split("d")[0])
@@ -161,6 +161,20 @@ def test_a_freeze_holds_and_the_first_look_after_it_goes_on():
     assert went.steps[0].days == 0.25
     assert waited.steps[0].gates == ("freeze",)
     assert waited.steps[0].days > 0.3
+
+
+def test_a_spent_harm_budget_rolls_back_though_no_margin_is_crossed():
+    declared = spec(guardrails=("errors",), stages=CANARY)
+    budget = HarmBudget(metric="wrong", extra=50)
+    bounded = replace(declared, spec=replace(declared.spec, harm_budget=budget))
+    shifts = Scenario(name="as stated", shifts={"wrong": Shift(absolute=0.015)})
+
+    ends = [list(futures(each, shifts, 5)) for each in (declared, bounded)]
+
+    assert {end.signal for end in ends[0]} == {Signal.FINISH}
+    assert {end.outcome for end in ends[1]} <= {"rolled back", "open"}
+    assert any(end.signal is Signal.HARM and end.extra["wrong"] > 50 for end in ends[1])
+    assert all(end.steps[-1].gates == ("harmBudget",) for end in ends[1] if end.outcome == "open")
 
 
 def test_an_effect_is_a_scenario_of_its_own():

@@ -12,6 +12,7 @@ from rollout.judge import judge
 from rollout.knowledge import reached
 from rollout.looks import Look, key_of
 from rollout.sighting import Bench
+from rollout.spec import HarmBudget
 from rollout.tested import counted, missing_of
 from rollout.traffic import traffic
 from streams.models import DAY_MS, HOUR_MS
@@ -21,6 +22,7 @@ STAGES = """
     - shadow: {require: guardrails, deadline: 4d}
     - canary: {weights: [10, 30], dwell: 1h, require: guardrails, deadline: 4d}
 """
+BUDGET = HarmBudget(metric="wrong", extra=40)
 
 
 def epochs(found, rng):
@@ -75,9 +77,9 @@ def test_verdicts_and_floors_are_the_judges_own(unit, scenario, may_miss):
     names = tuple(found.spec.by_name)
     drawn = epochs(found, np.random.default_rng(3))
     times = T0 + np.array([1, 26, 30, 36, 42, 78]) * HOUR_MS
-    shown = Bench(names).sight(drawn, times, since_ms=T0 + DAY_MS)
+    shown = Bench(names, BUDGET).sight(drawn, times, since_ms=T0 + DAY_MS)
 
-    peaks, kinds = {}, set()
+    peaks, kinds, over = {}, set(), set()
     for at in range(len(times)):
         look = look_of(drawn, times, at, peaks)
         record = judge(look)
@@ -90,6 +92,13 @@ def test_verdicts_and_floors_are_the_judges_own(unit, scenario, may_miss):
             assert account.peaks[at] == pytest.approx(peak, abs=1e-6)
         assert shown.reached_at(at) == reached(look, since_ms=T0 + DAY_MS)
         kinds |= set(seen.values())
+        [spent] = [each for each in record.extra if each.metric == "wrong"] or [None]
+        least, about = shown.cost(at, dropped=())
+        if spent is not None:
+            assert about == pytest.approx(spent.estimate)
+            assert (least > BUDGET.extra) == (spent.least > BUDGET.extra)
+            over.add(least > BUDGET.extra)
 
     wanted = {"equal": Verdict.SAFE, "worse by twice the margin": Verdict.HARM}
     assert {wanted.get(scenario, Verdict.UNDECIDED), Verdict.NO_DATA} <= kinds
+    assert (True in over) == (unit == "request" and scenario != "equal")  # few accounts, few errors
