@@ -145,7 +145,7 @@ def test_every_decision_arrives_at_every_webhook_whoever_is_killed(databases, re
             states = [d.state for w in keeping.listed(engine) for d in all_of(engine, w.id)]
             return alive, got, states, expected(engine, len(STORY))
 
-    for k in count(3, 23):
+    for k in count(3, 37):
         alive, got, states, ids = ends(k)
         assert [set(each) for each in got] == [ids, ids], f"killed before statement {k}"
         assert got[0] == got[1]

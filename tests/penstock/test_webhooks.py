@@ -258,22 +258,20 @@ def test_one_that_hangs_keeps_nobody_else_waiting(here, receiving):
     hanging = receiving()
     hanging.otherwise = hanging.hangs
     well = receiving()
-    sending = Sending(here, patience_s=0.4)
+    sending = Sending(here, patience_s=20)
     slow, quick = sending.create(hanging), sending.create(well)
     sending.decide(Signal.PLAN, Signal.START)
 
-    begun = time.monotonic()
     sending.step()
-    while len(well.got) < 2 and time.monotonic() < begun + 5:
-        sending.step()
-        time.sleep(0.005)
-    took_s = time.monotonic() - begun
-    assert sending.deliverer.wait(10)
+    assert eventually(lambda: len(well.got) == 2 and len(hanging.got) == 1, 15)
+    assert eventually(lambda: {each.state for each in sending.told(quick)} == {"delivered"}, 15)
+    in_hand = sending.told(slow)
+    hanging.freed.set()  # it hangs up
+    assert sending.deliverer.wait(15)
 
-    assert took_s < 0.4
-    assert [each.state for each in sending.told(quick)] == ["delivered", "delivered"]
-    assert [each.state for each in sending.told(slow)] == ["waiting", "waiting"]
-    assert "did not answer within 0.4 s" in sending.told(slow)[0].said
+    assert [(each.state, each.attempts) for each in in_hand] == [("waiting", 0)] * 2
+    assert [(each.state, each.attempts) for each in sending.told(slow)] == [("waiting", 1)] * 2
+    assert "cannot be reached" in sending.told(slow)[0].said
     sending.close()
 
 
@@ -286,7 +284,7 @@ def test_headers_that_drip_are_cut_off_in_time(here, receiving):
     begun = time.monotonic()
     tried = keeping.test(here.engine, sending.fetcher, webhook.id)
 
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 10  # and not the minutes that it would take
     assert (tried.taken, tried.status) == (False, None)
     assert "did not answer within 0.4 s" in tried.said
     sending.close()
