@@ -79,10 +79,13 @@ test-slow: setup
 	@$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --timeout 1200 $(ARGS)
 
 # Parity with torch, in an environment of its own: the packages take several gigabytes.
-test-torch: setup
+.venv-torch/.ready: $(VENV)/.ready
 	@test -x .venv-torch/bin/python || $(PYTHON) -m venv .venv-torch
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python .venv-torch/bin/python -r requirements.lock -e clients/python -e '.[dev,torch]'
-	@.venv-torch/bin/python -m pytest -m torch $(ARGS)
+	@touch $@
+
+test-torch: .venv-torch/.ready
+	@.venv-torch/bin/python -m pytest -m torch tests/rollout $(ARGS)
 
 # Error rates by simulation; nightly with ARGS='--replicates 4000'.
 test-stats: setup
