@@ -20,6 +20,9 @@ Floats = npt.NDArray[np.float64]
 VERDICTS = (Verdict.NO_DATA, Verdict.UNDECIDED, Verdict.SAFE, Verdict.HARM)
 NO_DATA, UNDECIDED, SAFE, HARM = range(len(VERDICTS))
 
+TIMES = 12
+"""How often, in a stretch of looks, it is computed what has been spent of the harm budget."""
+
 
 class Account(Struct):
     """One metric of one challenger: the verdict (of `VERDICTS`) and log E_harm at each look."""
@@ -36,9 +39,9 @@ class Account(Struct):
         """The evidence as it was then."""
         return [Epoch(each.statistic, np.asarray(each.cells)[look]) for each in self.epochs]
 
-    def judged(self, look: int) -> Judged:
-        """As a decision reads it; the estimate is there for who ranks challengers."""
-        value = estimate(self.at(look)) if self.epochs else None
+    def judged(self, look: int, *, estimated: bool) -> Judged:
+        """As a decision reads it; only who ranks challengers needs an estimate."""
+        value = estimate(self.at(look)) if self.epochs and estimated else None
         return Judged(
             arm=self.arm, metric=self.metric, verdict=VERDICTS[int(self.verdicts[look])],
             estimate=value if value is not None and math.isfinite(value) else None,
@@ -63,18 +66,21 @@ def spending(account: Account, budget: float, units: Ints) -> Spent | None:
     """As the judge counts it, of a metric that counts bad outcomes.
 
     The bound itself is never asked for: it is beyond the budget where evidence refutes the budget.
+    It is asked `TIMES` in a long stretch, and what it says stands until the next time.
     """
     test = account.test
     if test is None or test.question.equal != 0.0 or test.question.harm is not Side.ABOVE:
         return None
     estimates, is_over = np.full(len(units), np.nan), np.zeros(len(units), bool)
-    for look, count in enumerate(units.tolist()):
-        epochs = account.at(look)
-        effect = estimate(epochs)
+    every = max(1, len(units) // TIMES)
+    for look in range(0, len(units), every):
+        count, epochs = int(units[look]), account.at(look)
+        effect = estimate(epochs) if count else 0.0
         if effect is None:
             continue
-        estimates[look] = max(0.0, count * effect)
-        if estimates[look] > budget:
+        cost, here = max(0.0, count * effect), slice(look, look + every)
+        estimates[here] = cost
+        if cost > budget:
             question = replace(test.question, limit=budget / count, safe_limit=None)
-            is_over[look] = log_harm(question, [epochs]) >= -math.log(account.alpha_harm)
+            is_over[here] = log_harm(question, [epochs]) >= -math.log(account.alpha_harm)
     return Spent(account.arm, estimates, is_over)

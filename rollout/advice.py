@@ -22,6 +22,7 @@ _SELDOM = 0.01  # that a step goes blind, with what is advised
 _GATES = {
     "freeze": "a deadline beyond the freeze and what comes before it, or a start on another day",
     "exposure": "a deadline longer than the longest exposure, twice",
+    "harmBudget": "a larger harmBudget: of so many requests its estimate is far from exact",
 }
 
 
@@ -53,7 +54,7 @@ def warnings(
                 step=step.name,
                 chance=len(endless) / len(equal),
                 reason=f"it does not end by itself: it waits for {_most(endless)}",
-                fix=f"a larger {_most(endless)}, or a person who ends it",
+                fix=_GATES.get(_most(endless), "a person who ends it"),
             )
 
 

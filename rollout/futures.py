@@ -87,7 +87,8 @@ class _Future:
         self._from_ms = self._now_ms = from_ms
         self._state = State(rollout=_WHO, revision="")
         self._drawn: list[Drawn] = []
-        self._bench = Bench(judged(world), world.spec.harm_budget)
+        self._judged = judged(world)
+        self._bench = Bench(self._judged, world.spec.harm_budget)
         self._blind_ms = math.inf  # from when nothing has come for too long
         self._follows_ms = 0  # until when units are followed up; 0: nobody is
         self._gates: tuple[str, ...] = ()
@@ -120,8 +121,10 @@ class _Future:
 
     def _stretch(self) -> None:
         """Looks up to the next decision, or until counts have to be drawn anew."""
+        metrics = self._drawn[-1].opened.metrics
         times = looks(
-            self._step, self._state, self._drawn[-1].opened, from_ms=self._now_ms,
+            self._step, self._state, from_ms=self._now_ms,
+            ages_ms=[each.horizon_ms for each in metrics if each.name in self._judged],
             clocks_ms=(self._blind_ms, self._follows_ms),
         )  # fmt: skip
         sight = self._bench.sight(self._drawn, times, since_ms=self._state.since_ms)

@@ -35,7 +35,8 @@ class Sight(Struct):
     spent: list[Spent]
 
     def verdicts(self, look: int) -> tuple[Judged, ...]:
-        return tuple(account.judged(look) for account in self.accounts)
+        several = len(self.reached) > 1
+        return tuple(account.judged(look, estimated=several) for account in self.accounts)
 
     def reached_at(self, look: int) -> dict[str, Reached]:
         """What each challenger's step had seen at one look."""
@@ -129,8 +130,8 @@ class Bench:
                 newest = metric, drawn.opened.challengers[k].pi
                 bad = _unanswered(drawn, metric, k, times)
                 is_hidden |= bad is not None
-                unseen = evidence(drawn.opened, metric, k, cells, bad=bad)
-                worst.append(unseen or found)
+                seen = found if bad is None else evidence(drawn.opened, metric, k, cells, bad=bad)
+                worst.append(seen or found)
         peak = self._peaks.get(key_of(arm, name, ""), -math.inf)
         if newest is None:
             same = np.zeros(len(times))

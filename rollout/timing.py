@@ -6,7 +6,6 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from rollout.cells import Opened
 from rollout.courses import Step
 from rollout.spec import Full, Least
 from rollout.states import State
@@ -22,12 +21,13 @@ _NEVER = 1e-15  # a chance
 
 
 def looks(
-    step: Step, state: State, opened: Opened, *, from_ms: int, clocks_ms: Iterable[float]
+    step: Step, state: State, *, from_ms: int, ages_ms: Iterable[int], clocks_ms: Iterable[float]
 ) -> Ints:
     """From now to the deadline, or to the end of probation: often at first, then less and less,
     and whenever a clock says that something is due.
 
     Args:
+        ages_ms: at which outcomes count.
         clocks_ms: other times that matter; those that are never are infinite.
     """
     stage, since_ms = step.stage, state.since_ms
@@ -40,8 +40,7 @@ def looks(
     else:
         ends_ms = state.due_from_ms + duration_ms(stage.deadline)
     span_ms = max(ends_ms - from_ms, 2 * MINUTE_MS)
-    ages = [each for each in {metric.horizon_ms for metric in opened.metrics}
-            if span_ms / LOOKS < each < span_ms]  # fmt: skip
+    ages = [each for each in set(ages_ms) if span_ms / LOOKS < each < span_ms]
     gaps = np.geomspace(span_ms / _SHORTEST, span_ms, LOOKS // (1 + len(ages)))
     every = np.concatenate(
         [[from_ms, ends_ms, *clocks], *(from_ms + age + gaps for age in [0, *ages])]
