@@ -101,8 +101,10 @@ class Counted(Struct, frozen=True, kw_only=True):
         missing: the column's index (of `levels`, or a `Pair`) that stands for what is missing.
         buckets: of a mean; None for a rate.
         thresholds: of a quantile, ms: the champion's, the challenger's.
+        high: of single audits: the highest that each outcome may be; `levels` holds the lowest.
         q: inclusion probability of each stratum: agreements, disagreements, and the same again
-            for protected slices where these are sampled at another rate; (1,) when all are seen.
+            for protected slices where these are sampled at another rate; of single audits:
+            protected slices, the others. (1,) when all are seen.
         centre, sd: the champion's expected mean and spread, from earlier traffic.
         discordance: expected spread of one weighted pair.
         is_guardrail: whether its harm rolls back.
@@ -121,6 +123,7 @@ class Counted(Struct, frozen=True, kw_only=True):
     missing: int
     label_source: str | None = None
     levels: tuple[float, ...] = (0.0, 1.0)
+    high: tuple[float, ...] = ()
     buckets: Buckets | None = None
     thresholds: tuple[float, float] | None = None
     q: tuple[float, ...] = (1.0,)
@@ -135,6 +138,11 @@ class Counted(Struct, frozen=True, kw_only=True):
     def columns(self) -> int:
         """Enrolled, then one for each outcome; an unresolved pair is one by subtraction alone."""
         return 1 + (len(self.levels) if self.side is Side.ARMS else int(Pair.UNRESOLVED))
+
+    @property
+    def audited(self) -> bool:
+        """Whether single answers are audited (`rollout.audits`)."""
+        return self.side is Side.ARMS and self.source == "audit"
 
     @property
     def width_ms(self) -> int:

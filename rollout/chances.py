@@ -15,6 +15,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import gamma
 
 from evidence.names import Pair
+from rollout import audits
 from rollout.cells import HALVES, Counted, Opened, Side
 from rollout.metrics import QUANTILES, stat_of
 from rollout.needs import SIGMA
@@ -42,9 +43,15 @@ def chances(spec: Spec, opened: Opened, metric: Counted, rates: Rates, shift: Sh
     if metric.side is Side.PAIRS:
         strata = _pairs(spec, declared, metric, rates, shift)
         return np.concatenate([strata] * len(opened.challengers))
-    champion = _levels(spec, declared, metric, rates, requests)
-    challenger = _shifted(declared, metric, champion, rates, shift)
+    one = audits.plain(metric) if metric.audited else metric
+    champion = _levels(spec, declared, one, rates, requests)
+    challenger = _shifted(declared, one, champion, rates, shift)
     known = _labelled(declared, rates)
+    if metric.audited:
+        champion, challenger = (
+            audits.expected(metric, likely, known=known) for likely in (champion, challenger)
+        )
+        known = 1.0
     first, *others = arms_of(opened)
     rows = [first / HALVES * champion] * HALVES + [share * challenger for share in others]
     cells = np.stack(rows)
@@ -65,8 +72,9 @@ def labels(spec: Spec, opened: Opened, rates: Rates) -> float:
     asked = [
         metric.q[0] * (1 - disagree) + metric.q[1] * disagree
         for metric in opened.metrics
-        if metric.source == "audit" and len(metric.q) > 1
+        if metric.source == "audit" and metric.side is Side.PAIRS and len(metric.q) > 1
     ]
+    asked += [metric.q[-1] for metric in opened.metrics if metric.audited]
     return max(asked, default=0.0)
 
 

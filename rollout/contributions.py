@@ -52,7 +52,7 @@ def tell(
     """Labels moved rows from outcome to outcome: in the cells, or beside panes that are frozen.
 
     Args:
-        part: the labelled rows; its column says nothing.
+        part: the labelled rows; its column is where one without a label stands, 0 for nowhere.
         at: which labels tell of each of them.
         columns: the outcome of each row under its labels, NOTHING for none.
     """
@@ -60,7 +60,8 @@ def tell(
     timely = part.timely(due)
     before, after = ([said[k] for k in at.tolist()] for said in (labelled.before, labelled.after))
     old, new = columns(until(before, due)), columns(until(after, due))
-    for column, sign in ((old, -1), (new, 1)):
+    for told, sign in ((old, -1), (new, 1)):
+        column = np.where(told != NOTHING, told, part.column)
         moved = msgspec.structs.replace(part, column=column)
         kept = timely & (column != NOTHING)
         weights = np.full(len(column), sign, np.int64)

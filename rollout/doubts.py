@@ -13,6 +13,7 @@ from evidence.results import Side as Direction
 from evidence.risks import EventShare
 from evidence.sequences import Epoch, log_e, log_e_both
 from evidence.shares import log_e_split
+from rollout.audits import told
 from rollout.cells import ASSIGNED, EVERYWHERE, SPLIT, Counted, Ints, Opened, Side
 from rollout.looks import Look
 from rollout.tested import arms_of, counted, evidence, guardrail, halves, missing_of
@@ -108,7 +109,7 @@ def is_known(look: Look, epochs: Sequence[tuple[Opened, int, Counted]], k: int, 
         else:
             strata = len(metric.q)
             mine = cells[k * strata : (k + 1) * strata]
-        if mine[:, 1:].any():
+        if mine[:, told(metric)].any():
             return True
     return False
 
@@ -120,20 +121,20 @@ def _maturity(look: Look, epochs: Sequence[tuple[Opened, int, Counted]], slot: i
         moves = look.vector(epoch.corrected(no))
         late = corrected = 0
         if len(moves) and metric.own is not None:
-            late, corrected, told = (int(count) for count in moves)
-            found += Maturity(told, told, 0, late, corrected)
+            late, corrected, known = (int(count) for count in moves)
+            found += Maturity(known, known, 0, late, corrected)
             continue
         if len(moves):
             table = moves.reshape(metric.columns, metric.columns)
             late, corrected = int(table[0, 1:].sum()), int(table[1:].sum())
-        enrolled, labelled = int(cells[:, 0].sum()), int(cells[:, 1:].sum())
+        enrolled, labelled = int(cells[:, 0].sum()), int(cells[:, told(metric)].sum())
         found += Maturity(enrolled, labelled, max(0, enrolled - labelled), late, corrected)
     return found
 
 
 def _exceeds_missing(look: Look, epochs: Sequence[tuple[Opened, int, Counted]], k: int) -> bool:
     """Whether more answers are missing than their own limit allows: then the others say little."""
-    told, limit = [], 0.0
+    counts, limit = [], 0.0
     for epoch, _, _ in epochs:
         no = missing_of(epoch)
         if no is None:
@@ -145,9 +146,9 @@ def _exceeds_missing(look: Look, epochs: Sequence[tuple[Opened, int, Counted]], 
         except InputError:  # its own verdict says why
             return False
         if found is not None and test is not None:
-            told.append(found)
+            counts.append(found)
             limit = test.question.limit
-    return bool(told) and float(log_e(told, limit, Direction.ABOVE)) >= -math.log(ALPHA)
+    return bool(counts) and float(log_e(counts, limit, Direction.ABOVE)) >= -math.log(ALPHA)
 
 
 def _coverage(

@@ -14,6 +14,7 @@ from msgspec import Struct
 from evidence.forms import RARE, Form
 from evidence.paired import Pair
 from evidence.ramps import Enrolment, enrolment
+from rollout.audits import weighted
 from rollout.cells import SETTLES_MS, Arm, Buckets, Ceiling, Counted, Opened, Part, Salts, Side
 from rollout.lanes import fresh, held, stretches
 from rollout.metrics import QUANTILES, form_of, loss_of, stat_of
@@ -71,7 +72,7 @@ def opened(
 ) -> Opened:
     """The epoch that begins at `start`, with everything that it freezes.
 
-    Raises InputError for audits of single answers, for missing answers of sticky units, and for a
+    Raises InputError for audits of single answers or missing answers of sticky units, and for a
     quantile between versions without the champion's own in `figures`.
     """
     taken = held(start.given) if spec.assignment.sticky else ()
@@ -165,9 +166,10 @@ def _counted(
     in_shadow = not any(start.shares)
     rare = seen.mean is None or 0 < seen.mean <= RARE
     form = form_of(metric, rare=rare)
-    if metric.source == "audit" and not metric.paired:
+    if metric.source == "audit" and not metric.paired and spec.assignment.sticky:
         raise InputError(
-            f"{metric.name}: audits of single answers are not counted",
+            f"{metric.name}: audits of single answers are counted by request, not by"
+            f" {spec.assignment.unit}",
             field=f"metrics.{metric.name}.paired",
             fix="paired: true",
         )
@@ -200,6 +202,8 @@ def _counted(
         settles_ms = _horizon_ms(metric, declaration, paired=True)
         found = owned_pairs(found, metric, settles_ms=settles_ms)
     found = _with_missing(_with_spread(found, metric, seen))
+    if found.audited:
+        found = weighted(found)
     guardrail(
         found, pi=0.5, planned_units=spec.judge.planned_units
     )  # refuses what cannot be tested
@@ -233,7 +237,7 @@ def _missing(metric: Metric, *, paired: bool) -> int:
         if metric.source == "label":
             return _MISSING_PAIR[metric.missing or "wrong"]
         return Pair.CHALLENGER_WRONG  # of a pair: the challenger did not answer
-    if metric.source == "feedback":
+    if metric.source in ("feedback", "audit"):  # an audit that is not resolved has its own level
         return 0
     return {"as-champion": -1, "right": 0, "wrong": 1}[metric.missing or "wrong"]
 
@@ -266,6 +270,10 @@ def _strata(spec: Spec, metric: Metric, slices: Sequence[Part]) -> tuple[float, 
     if metric.source != "audit" or spec.audits is None:
         return (1.0,)
     rate, boost = spec.audits.rate, spec.audits.boost
+    if not metric.paired:
+        is_boosted = boost.protected > 1 and any(part.protected for part in slices)
+        each = {audit_probability(rate * boost.protected if is_boosted else rate)}
+        return tuple(sorted(each | {audit_probability(rate)}, reverse=True))
     wanted = [rate, rate * boost.disagreement]
     if boost.protected > 1 and any(part.protected for part in slices):
         wanted += [each * boost.protected for each in wanted]

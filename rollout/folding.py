@@ -3,11 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
-from rollout import pairing, partials
+from rollout import audits, pairing, partials
 from rollout.cells import EVERYWHERE, HALVES, SETTLES_MS, SPLIT, Counted, Side
 from rollout.contributions import Contribution, Truths, add, due_ms, in_panes, tell
 from rollout.epoch_index import Epoch, Epochs
-from rollout.losses import disagree, of_answers, of_labels, of_pairs, timed
+from rollout.losses import NOTHING, disagree, of_answers, of_labels, of_pairs, timed
 from rollout.partials import Bad, Row
 from rollout.proposals import Asked, asked
 from rollout.standing import Standing
@@ -84,7 +84,10 @@ class Fold:
     def _count_units(self, no: int, metric: Counted) -> None:
         """New units are enrolled, and what their answers tell of themselves is known."""
         rows, columns = self._units, [np.zeros(len(self._units), np.int64)]
-        if metric.label_source is None:
+        if metric.audited:
+            nobody, waiting, looked = audits.columns(self._opened, metric, self._answers, rows)
+            columns.append(np.where(looked, waiting, nobody))
+        elif metric.label_source is None:
             is_challenger = self._standing.arm[rows] > 0
             columns.append(of_answers(self._opened, metric, self._answers, rows, is_challenger))
         for column in columns:
@@ -154,6 +157,11 @@ class Fold:
             at = at[self._standing.units(labelled.row[at])]
             rows = labelled.row[at]
             group, judged, whole = self._standing.groups(rows), (rows,), None
+        met, waits = labelled.watermark_ms[at], np.zeros(len(at), np.int64)
+        part = Contribution(metric, rows, group, waits, met, whole)
+        if metric.audited:
+            self._count_audits(no, part, at)
+            return
 
         def columns(truths: Truths) -> Ints:
             found = [
@@ -162,12 +170,26 @@ class Fold:
             ]
             return found[0] if len(found) == 1 else of_pairs(found[0], found[1])
 
-        met, zeros = labelled.watermark_ms[at], np.zeros(len(at), np.int64)
-        part = Contribution(metric, rows, group, zeros, met, whole)
         if metric.own is not None:
             self._unit_pairs.tell(no, part, labelled, at, columns)
             return
         tell(self._deltas, self._opened, no, part, self._answers, labelled, at, columns)
+
+    def _count_audits(self, no: int, part: Contribution, at: Ints) -> None:
+        """Labels tell of single answers that are sampled; these waited for one."""
+        metric, answers = part.metric, self._answers
+        first, waiting, looked = audits.columns(self._opened, metric, answers, part.rows)
+        kept = Contribution(
+            metric, part.rows[looked], part.group[looked], waiting[looked],
+            part.watermark_ms[looked],
+        )  # fmt: skip
+
+        def columns(truths: Truths) -> Ints:
+            found = of_labels(self._opened, metric, answers, kept.rows, truths, self._positive)
+            return np.where(found != NOTHING, first[looked] + found, NOTHING)
+
+        labelled = self._facts.labelled
+        tell(self._deltas, self._opened, no, kept, answers, labelled, at[looked], columns)
 
     def _add(self, no: int, part: Contribution) -> None:
         if part.metric.own is not None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from rollout.cells import ANSWERED, EVERYWHERE, REVIEWED, Opened, Side
+from rollout.audits import told
+from rollout.cells import ANSWERED, EVERYWHERE, HALVES, REVIEWED, Opened, Side
 from rollout.doubts import units_of
 from rollout.judge import Record
 from rollout.looks import Look
@@ -49,7 +50,7 @@ def reached(look: Look, *, since_ms: int) -> dict[str, Reached]:
             before = found.get(challenger.arm, Reached())
             found[challenger.arm] = Reached(
                 pairs=before.pairs + _most(_pairs(look, epoch, k, is_audit=False)),
-                audited=before.audited + _most(_pairs(look, epoch, k, is_audit=True)),
+                audited=before.audited + _most(_audited(look, epoch, k)),
                 units=before.units + units,
             )
     return found
@@ -77,6 +78,15 @@ def _pairs(look: Look, epoch: Opened, k: int, *, is_audit: bool) -> Iterator[int
         strata = len(metric.q)
         mine = cells[k * strata : (k + 1) * strata]
         yield int(mine[:, 1:].sum() if is_audit else mine[:, 0].sum())
+
+
+def _audited(look: Look, epoch: Opened, k: int) -> Iterator[int]:
+    """Audits that were answered: of pairs, or of the challenger's own answers."""
+    yield from _pairs(look, epoch, k, is_audit=True)
+    for no, metric in enumerate(epoch.metrics):
+        if metric.audited:
+            cells = counted(epoch, metric, look.vector(epoch.what(no, EVERYWHERE)))
+            yield int(cells[HALVES + k, told(metric)].sum())
 
 
 def _most(counts: Iterator[int]) -> int:

@@ -28,7 +28,7 @@ def levels(record: Record, judged: Judged) -> Levels:
     """(champion's, challenger's) mean of a metric over all its epochs that compare alike.
 
     A rate is a share of the units or pairs; of a quantile it is the share beyond the champion's
-    threshold, of an audited metric it is weighted by how likely a pair was to be audited.
+    threshold, of an audited metric it is weighted by how likely it was to be audited.
     """
     look = record.look
     newest = look.epochs[-1]
@@ -62,7 +62,9 @@ def _sums(look: Look, epoch: Opened, no: int, k: int, slot: int) -> Floats:
 
 def _of_arms(metric: Counted, found: npt.NDArray[np.int64], k: int) -> Floats:
     arms = arms_of(found, k).astype(float)
-    return np.stack([arms @ np.array(metric.levels), arms.sum(axis=1)])
+    high = metric.high or metric.levels
+    middle = (np.array(metric.levels) + np.array(high)) / 2
+    return np.stack([arms @ middle, arms.sum(axis=1)])
 
 
 def _of_pairs(metric: Counted, found: npt.NDArray[np.int64], k: int) -> Floats:

@@ -85,4 +85,5 @@ def _between_arms(metric: Metric, *, is_relative: bool, rare: bool) -> Form:
         return Form.ASYMPTOTIC
     if not is_relative:
         return Form.DIFFERENCE
-    return Form.EVENT_SHARE if stat == "rate" and rare else Form.RATIO
+    is_counted = stat == "rate" and metric.source != "audit"  # an audited event stands for many
+    return Form.EVENT_SHARE if is_counted and rare else Form.RATIO

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from evidence.decision import log_harm, log_safe, split_alpha
+from rollout import audits
 from rollout.accounts import HARM, NO_DATA, SAFE, UNDECIDED, Account, Spent, spending
-from rollout.cells import Counted, Side, outcomes
+from rollout.cells import HALVES, Counted, Side, outcomes
 from rollout.decisions import Judged
 from rollout.drawing import Drawn
 from rollout.looks import key_of
@@ -158,7 +159,8 @@ def _known(drawn: Drawn, metric: Counted, k: int, cells: Ints) -> Bools:
     if metric.label_source is None:
         return np.asarray(cells.any(axis=-1))
     shaped = counted(drawn.opened, metric, cells)
-    return np.asarray(shaped[..., _groups(metric, k), 1:].any(axis=(-1, -2)))
+    mine = shaped[..., _groups(metric, k), :][..., audits.told(metric)]
+    return np.asarray(mine.any(axis=(-1, -2)))
 
 
 def _unanswered(drawn: Drawn, metric: Counted, k: int, times: Ints) -> Ints | None:
@@ -187,7 +189,10 @@ def _reached(drawn: Drawn, k: int, times: Ints) -> Ints:
     """Pairs, audited pairs and units of challenger `k`, shape (looks, 3)."""
     pairs = np.zeros((2, len(times)), np.int64)
     for no, metric in enumerate(drawn.opened.metrics):
-        if metric.side is Side.PAIRS:
+        if metric.audited:
+            mine = counted(drawn.opened, metric, drawn.cells(no, times))[..., HALVES + k, :]
+            pairs[1] = np.maximum(pairs[1], mine[..., audits.told(metric)].sum(axis=-1))
+        elif metric.side is Side.PAIRS:
             kind = int(metric.source == "audit")
             pairs[kind] = np.maximum(pairs[kind], drawn.pairs(no, times)[:, k, kind])
     return np.stack([*pairs, drawn.arms(times)[:, 1 + k]], axis=-1)

@@ -1,7 +1,10 @@
 """From a metric's cells to evidence: its frozen statistic, and the counts that it reads."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from evidence.audited import Audit, AuditedMean
 from evidence.bets import Plan
 from evidence.effects import Arms
 from evidence.forms import Frozen, Guardrail, statistic
@@ -23,7 +26,7 @@ def guardrail(metric: Counted, *, pi: float | None, planned_units: int) -> Guard
     is_between = metric.side is Side.ARMS and metric.form in _BETWEEN
     if is_between and pi is None:
         return None
-    return statistic(
+    found = statistic(
         metric.form,
         Frozen(
             margin=metric.limit,
@@ -35,6 +38,9 @@ def guardrail(metric: Counted, *, pi: float | None, planned_units: int) -> Guard
             periodic=metric.own is not None and metric.side is Side.ARMS,
         ),
     )
+    if metric.audited and metric.form is Form.CEILING:
+        return replace(found, statistic=AuditedMean(ladder=metric.q, sigma0=metric.sd, plan=plan))
+    return found
 
 
 def at_stake(metric: Counted) -> tuple[float, ...]:
@@ -47,7 +53,10 @@ def at_stake(metric: Counted) -> tuple[float, ...]:
 
 def _arms(metric: Counted, pi: float | None, plan: Plan) -> Arms:
     assert pi is not None
-    return Arms(levels=metric.levels, pi=pi, centre=metric.centre, sd=metric.sd, plan=plan)
+    return Arms(
+        levels=metric.levels, pi=pi, centre=metric.centre, sd=metric.sd, plan=plan,
+        high=metric.high or None,
+    )  # fmt: skip
 
 
 def evidence(
@@ -114,6 +123,9 @@ def _read(metric: Counted, found: Ints, k: int, bad: Ints | None = None) -> Ints
         match metric.form:
             case Form.EVENT_SHARE:
                 return arms[..., 1]
+            case Form.CEILING if metric.audited:
+                mine = arms[..., 1, :]
+                return mine.reshape(*mine.shape[:-1], len(metric.q), 1, len(Audit))
             case Form.CEILING:
                 return arms[..., 1, :2]
             case _:

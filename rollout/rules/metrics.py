@@ -244,6 +244,12 @@ def units(spec: Spec) -> Iterator[Fault]:
                 f"clients count what was never answered by request and arm, not by {unit}",
                 "of: errors; report a time-out as an answer with an error",
             )
+        elif metric.source == "audit":
+            yield Fault(
+                (*path, "paired"),
+                f"audits of single answers are counted by request, not by {unit}",
+                "paired: true compares both versions' answers, one pair of each",
+            )
         elif metric.source in ("prediction", "feedback") and metric.exposure is None:
             yield Fault(
                 (*path, "exposure"),

@@ -56,6 +56,8 @@ spec:
     - {name: wrong, from: label, paired: true, margin: {absolute: 0.01}, matures: 10m,
        missing: as-champion, observed: always}
     - {name: defects, from: audit, of: wrong, paired: true, margin: {absolute: 0.01}, matures: 5m}
+    - {name: blunders, from: audit, of: misses, paired: false, margin: {absolute: 0.05},
+       matures: 5m}
     - {name: tip, from: feedback, stat: mean, cap: 50, better: higher, margin: {relative: 0.1},
        exposure: 10m}
   guardrails: [errors, missing]
@@ -348,11 +350,22 @@ class Oracle:
         arm = ARMS.index(live["arm"])
         half = int(drawn("c", pid16(request).hex()) * 2)
         group = half if arm == 0 else arm + 1
+        if metric.audited:
+            return [(group, 0), (group, self._audited(metric, request, live, time))]
         if metric.label_source is None:
             level = self._own_level(metric, request, live, arm > 0)
         else:
             level = self._told_level(metric, request, live, time)
         return [(group, 0)] + ([] if level is None else [(group, 1 + level)])
+
+    def _audited(self, metric: Counted, request: str, live: Any, time: int) -> int:
+        """Protected answers first, then the others: nobody looks, right, wrong, nobody answers."""
+        stratum = 0 if "tier" in live["tags"] else 1
+        first = 1 + 4 * stratum
+        if drawn("a", pid16(request).hex()) >= (1.0, 0.5)[stratum]:
+            return first
+        level = self._told_level(metric, request, live, time)
+        return first + 3 if level is None else first + 1 + level
 
     def _own_level(self, metric: Counted, request: str, answer: Any, challenger: bool) -> int:
         if metric.loss == "errors":

@@ -97,6 +97,7 @@ METRICS = [
     ([("assignment.by", "external")], "spec.assignment.unit", "splits requests"),
     ([("metrics.errors.exposure", GONE)], "spec.metrics[1].exposure", "not independent"),
     ([("metrics.revenue.exposure", GONE)], "spec.metrics[5].exposure", "one value per account_id"),
+    ([("metrics.defects.paired", "false")], "spec.metrics[4].paired", "by request, not by"),
     ([("metrics.errors.exposure", "0m")], "spec.metrics[1].exposure", "no time at all"),
 ]  # fmt: skip
 
@@ -207,7 +208,8 @@ WARNINGS = [
     ([("stages.full.full.keepWarm", "false")], "spec.stages[5].full.keepWarm", "has started"),
     ([("stages.approval.approval.count", 2)], "spec.stages[3].approval.count", "a group"),
     ([("audits.rate", 0.03)], "spec.audits.rate", "becomes 0.05"),
-    ([("metrics.defects.paired", "false"), ("stages.shadow.shadow.require", ["latency"])],
+    ([("metrics.defects.paired", "false"), ("stages.shadow.shadow.require", ["latency"]),
+      ("assignment", {"unit": "request"})],
      "spec.metrics[4].margin", "paired: true"),
     ([("metrics.defects.margin.absolute", 0.002)], "spec.metrics[4].margin", "2 or 3 points"),
     ([("audits.dailyBudget", 50)], "spec.metrics[4].margin", "50 a day until its deadline"),
