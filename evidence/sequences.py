@@ -18,6 +18,7 @@ from evidence.domain import Floats, InputError, open_unit
 from evidence.results import LOG_LIMIT, Evidence, Interval, Side
 
 _FURTHEST = math.log(1e6)  # ratios are searched between 1e-6 and 1e6; beyond: 0, or infinite
+_GROWTH = 4.0  # of steps in search of a bound
 _SCANNED = np.sinh(np.linspace(0, 8, 51)) / np.sinh(8)  # where evidence need not be monotone
 
 
@@ -167,7 +168,9 @@ def bound(epochs: Sequence[Epoch], side: Side, *, alpha: float, account: Account
         near, end = far, near
     if excess(near) >= 0:
         return sign * math.inf if out is float else back(far)
-    if not all(epoch.statistic.monotone for epoch in epochs):
+    if all(epoch.statistic.monotone for epoch in epochs):
+        near, end = _closer(excess, near, end, first=reach.width / math.sqrt(1 + units(epochs)))
+    else:
         near, end = _outermost(excess, near, end)
     if excess(end) < 0:
         return {Side.ABOVE: 0.0, Side.BELOW: math.inf}[side] if out is not float else back(end)
@@ -234,6 +237,23 @@ def _axis(
 
 def _log(ratio: float) -> float:
     return math.log(ratio) if ratio > 0 else -math.inf
+
+
+def _closer(
+    excess: Callable[[float], float], near: float, end: float, *, first: float
+) -> tuple[float, float]:
+    """Two points around the same crossing: steps away from `near` that grow from `first`.
+
+    The bound lies some standard errors from the estimate. So they take the same number of steps
+    whatever was counted, where halving what is possible takes more for every decade.
+    """
+    step = math.copysign(first, end - near)
+    while abs(end - near) > abs(step):
+        at = near + step
+        if excess(at) >= 0:
+            return near, at
+        near, step = at, _GROWTH * step
+    return near, end
 
 
 def _outermost(excess: Callable[[float], float], near: float, end: float) -> tuple[float, float]:
