@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from penstock.exporting import export
 from penstock.migrations import upgrade
+from penstock.rollouts import Store
 from rollout import reviewing, reviews, store, tables
 from rollout.acting import Ask, decide
 from rollout.cells import SPLIT
@@ -24,14 +26,17 @@ from rollout.proposals import Asked, review_id
 from rollout.reviews import Saying, State
 from rollout.spec import Scope, read
 from rollout.stages import Signal
+from rollout.verifying import verified
 from rollout.watching import watch
 from streams import counters, messages
+from streams.db.clock import Clock
 from streams.db.engine import connect, reading, writing
 from streams.errors import ConflictError, IllegalTransitionError, InputError
 from streams.plans import EpochPlan
 from streams.tables import counter, outbox
 from tests.laws import laws
 from tests.rollout import counting as world
+from tests.rollout import sticky
 from tests.rollout.test_acting import person
 from tests.streams import spine
 
@@ -69,6 +74,16 @@ def databases(tmp_path_factory):
     made = Supervised(f"sqlite:///{folder / 'template.db'}", folder)
     yield made.begun()
     made.dispose()
+
+
+@pytest.fixture
+def blank(tmp_path):
+    """A database in which nothing has begun."""
+    url = f"sqlite:///{tmp_path / 'blank.db'}"
+    upgrade(url)
+    engine = connect(url)
+    yield engine
+    engine.dispose()
 
 
 def answered(request, *, arm=None, version=None, role="proposed", after_ms=0, **fields):
@@ -182,7 +197,7 @@ def naively(history):
     return found
 
 
-@laws(30)
+@laws(15)
 @given(histories(), st.lists(st.sampled_from([1, 1, 2, 3]), max_size=12))
 def test_the_same_log_asks_for_the_same_reviews_wherever_a_batch_ends(databases, history, cuts):
     whole, cut = counted(databases, history)[0], counted(databases, history, cuts)[0]
@@ -219,6 +234,30 @@ def test_an_error_that_was_proposed_is_the_challengers(databases):
     assert cells[SUPERVISED.what(0, -1)].reshape(-1, 3)[:, 2].tolist() == [0, 0, 1, 0]
 
 
+def test_a_sticky_unit_is_enrolled_by_what_was_proposed_to_it(blank):
+    start = Start(
+        rollout="r1", epoch=5, opens_ms=0, salts=sticky.SALTS, shares=(0.3, 0.2),
+        scope=Scope(tag="tier", values=("a",)), confirm_ms=CONFIRM_MS,
+    )  # fmt: skip
+    epoch = opened(read(sticky.SPEC)[0].spec, sticky.MODEL, start, sticky.FIGURES)
+    account = next(each for each in sticky.ACCOUNTS if sticky.lane(each) == (1, False))
+    event = answered("p-1", arm=1, unit_id=account, tags={"tier": "a"})
+    instead = event | {"version": "41", "role": "live"}
+    log = spine.ListLog(spine.Hands(), partitions=1)
+    log.put(0, spine.T0, [line for each in (event, instead) for line in world.lines(each)])
+
+    spine.prepare(blank, [(sticky.MODEL, spine.T0 - 60 * world.MINUTE)], sticky.ROUTES)
+    with writing(blank) as connection:
+        open_epoch(connection, epoch, now_ms=0)
+    spine.settle(spine.pipeline(log, blank, collectors=[Rollouts()]), log, blank)
+    with reading(blank) as connection:
+        [unit] = connection.execute(select(tables.unit_partial)).all()
+        [asked] = reviews.listed(connection, limit=9)
+
+    assert (asked.prediction_id, asked.version) == ("p-1", "42")
+    assert (unit.arm, counters.vector(unit.cells)[0]) == (1, 1)
+
+
 # --- who answers first
 
 
@@ -248,7 +287,7 @@ DEEDS = st.lists(
 )
 
 
-@laws(40)
+@laws(25)
 @given(DEEDS)
 def test_the_first_that_closes_a_review_holds_whatever_the_clocks_say_later(databases, deeds):
     with databases.fresh() as engine:
@@ -289,20 +328,20 @@ def test_of_many_who_answer_at_once_one_does(ready):
     assert found(ready).by == f"person {won.index(True)}"
 
 
-def test_what_was_sent_is_forgotten_with_its_request_and_the_rest_stays(ready):
-    opened_one(ready)
-    do(ready, YES, 10)
-    with writing(ready) as connection:
+def test_what_was_sent_is_forgotten_with_its_request_and_the_rest_stays(blank):
+    opened_one(blank)
+    do(blank, YES, 10)
+    with writing(blank) as connection:
         reviews.forget(connection, before_ms=1)
 
-    assert (found(ready).answer, found(ready).state, found(ready).by) == (None, YES.state, "ann")
+    assert (found(blank).answer, found(blank).state, found(blank).by) == (None, YES.state, "ann")
 
 
-def test_reviews_come_in_pages_those_first_that_are_due_first(ready):
+def test_reviews_come_in_pages_those_first_that_are_due_first(blank):
     for k in range(5):
-        opened_one(ready, f"r{k}", due_ms=1_000 - k // 2)
+        opened_one(blank, f"r{k}", due_ms=1_000 - k // 2)
     pages, after = [], None
-    with reading(ready) as connection:
+    with reading(blank) as connection:
         while page := reviews.listed(connection, state=State.OPEN, after=after, limit=2):
             pages.append([each.id for each in page])
             after = page[-1].deadline_ms, page[-1].id
@@ -376,15 +415,13 @@ class Floor:
 
 
 @pytest.fixture
-def floor(tmp_path):
-    url = f"sqlite:///{tmp_path / 'floor.db'}"
-    upgrade(url)
-    engine = connect(url)
-    yield Floor(engine)
-    engine.dispose()
+def floor(blank):
+    return Floor(blank)
 
 
-def test_a_stage_is_left_once_so_many_answers_were_looked_at_by_people(floor):
+def test_a_stage_is_left_once_so_many_answers_were_looked_at_and_the_file_proves_it(
+    floor, tmp_path
+):
     said = [YES, NO, None, YES]
     moves = []
     for saying in said:
@@ -404,6 +441,8 @@ def test_a_stage_is_left_once_so_many_answers_were_looked_at_by_people(floor):
     assert asked == {("42", State.CONFIRMED): 2, ("42", State.REFUSED): 1,
                      ("42", State.TIMED_OUT): 1}  # fmt: skip
     assert reached(look, since_ms=0)["42"].units == 3
+    told = export(Store(floor.engine, Clock()), NAME, tmp_path / "told.jsonl")
+    assert verified((tmp_path / "told.jsonl").read_bytes()).head == told.head
 
 
 def test_who_is_second_hears_who_was_first(floor):
