@@ -72,7 +72,7 @@ test-crash: setup
 
 # A real Kafka broker, three of them at times.
 test-cluster: setup
-	@$(BIN)/python -m pytest -m 'cluster and not crash' -n 2 --dist loadfile --timeout 900 $(ARGS)
+	@$(BIN)/python -m pytest -m 'cluster and not crash and not nightly' -n 2 --dist worksteal --timeout 900 $(ARGS)
 
 # A gigabyte through `penstock send`, and what else takes minutes.
 test-slow: setup
