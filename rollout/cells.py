@@ -6,6 +6,8 @@ a row for each group and a column for each outcome; the first column says how ma
     arms   groups: champion (two halves, for the self-check), challengers   columns: levels
     pairs  groups: challenger by stratum                                    columns: `Pair`
 
+Of single audits each stratum has its columns, with one for who waits (`rollout.audits`).
+
 What is enrolled and has no outcome by age H is missing, by subtraction, and stands for the level
 that the metric declares. So nothing needs a sweep, and a vector is linear in what happened.
 """

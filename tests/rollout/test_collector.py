@@ -231,3 +231,24 @@ def test_intake_counts_without_loading_what_only_judges_need():
     program = "import sys, rollout.collector; sys.exit('scipy' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_label_from_an_audit_counts_only_of_an_answer_that_was_drawn_for_one(databases):
+    history = []
+    for k, request in enumerate(world.IDS):
+        tags = {"tier": "a"} if k % 3 == 0 else {}
+        history.append(live(request, arm=world.arm_of(request), after_ms=k) | {"tags": tags})
+    for k, request in enumerate(world.IDS[:-1]):
+        history.append({
+            "type": "io.penstock.label.v1", "model": "spam", "label_id": "l1", "source": "audit",
+            "prediction_id": request, "label": "spam", **at(1_000 + k),
+        })  # fmt: skip
+
+    found = evidence(counted(databases, history))
+
+    assert found == said(history)
+    enrolled, *columns = of(found, "blunders").sum(axis=0).tolist()
+    assert enrolled == len(world.IDS) == sum(columns)
+    assert columns[0] == 0  # of the protected slice everything is looked at
+    assert columns[4] > 0  # of the others some are not, whatever their labels say
+    assert columns[2] + columns[6] > 0

@@ -330,3 +330,30 @@ def test_units_that_an_epoch_was_too_short_for_are_enrolled_and_count_nowhere(
     found = counted(databases, history)
 
     assert found == {world.EPOCH.enrolled: [3, 0, 0], world.EPOCH.first_bad(0): [3, 0, 0]}
+
+
+@pytest.mark.parametrize(("over_ms", "pairs"), [(0, 1), (world.MINUTE, 0)], ids=["due", "late"])
+def test_a_pair_counts_until_the_watermark_passes_the_bucket_and_its_age(databases, over_ms, pairs):
+    begins = -world.T0 % world.MINUTE  # a bucket's
+    no = next(k for k, metric in enumerate(world.EPOCH.metrics) if metric.name == "disagreement")
+    due = begins + world.MINUTE + world.EPOCH.metrics[no].own.settles_ms
+    other = next(f"o{k}" for k in range(99) if same_home(f"o{k}", "p0"))
+    passed = due + over_ms + world.LATENESS_MS
+    reached = live(other, passed, account="elsewhere")
+    shadow = live("p0", begins + 1_000, sent_ms=passed - begins, version="42", role="shadow")
+
+    found = counted(databases, [live("p0", begins), reached, shadow])
+
+    assert found.get(world.EPOCH.pairs_of(no), [0])[0] == pairs
+    assert cells_of(found, "disagreement")[:, 0].sum() == pairs
+
+
+def test_of_many_pairs_of_an_account_one_counts(databases):
+    asked = [live(f"p{k}", k * 1_000) for k in range(5)]
+    shadows = [each | {"version": "42", "role": "shadow"} for each in asked]
+
+    found = counted(databases, asked + shadows)
+
+    no = next(k for k, metric in enumerate(world.EPOCH.metrics) if metric.name == "disagreement")
+    assert found[world.EPOCH.pairs_of(no)] == [5, 5, 0, 0]
+    assert cells_of(found, "disagreement")[:, 0].tolist() == [1, 0]
