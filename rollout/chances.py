@@ -11,8 +11,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
-from scipy.stats import gamma
+from scipy.special import gammaincinv, ndtr, ndtri
 
 from evidence.names import Pair
 from rollout import audits
@@ -26,6 +25,7 @@ from rollout.spec import Metric, Spec
 Floats = npt.NDArray[np.float64]
 
 _SAMPLE = 20_000  # of units, for the values of one with many requests
+_WIDEST = 1e-4  # the smallest mean, of the spread, of a distribution that is drawn from
 _POINTS = 4_096  # of a distribution, for its part in each level
 _KNOWN_PAIRS = int(Pair.UNRESOLVED)
 
@@ -89,12 +89,12 @@ def _levels(spec: Spec, declared: Metric, metric: Counted, rates: Rates, request
         return _counted(metric, np.array([1 - mean, mean]), np.array([0.0, 1.0]), requests)
     known = rates.of(declared.name)
     top = metric.buckets.cap
-    if known.sd is None:
-        return _bucketed(metric, np.repeat([0.0, top], [_POINTS - round(_POINTS * mean / top),
-                                                        round(_POINTS * mean / top)]))  # fmt: skip
-    shape = (mean / known.sd) ** 2
-    points = (np.arange(_POINTS) + 0.5) / _POINTS
-    return _bucketed(metric, gamma.ppf(points, shape, scale=mean / shape))
+    points: Floats = (np.arange(_POINTS) + 0.5) / _POINTS
+    if known.sd is None or mean < _WIDEST * known.sd:  # nothing between the ends
+        return _bucketed(metric, np.where(points < mean / top, top, 0.0))
+    shape = (mean / known.sd) ** 2  # of a gamma distribution
+    values: Floats = np.asarray(gammaincinv(shape, points), float)
+    return _bucketed(metric, values * mean / shape)
 
 
 def _counted(metric: Counted, likely: Floats, values: Floats, requests: float) -> Floats:

@@ -1,8 +1,8 @@
 """What a plan takes traffic to be like: as it was recorded, or as an operator states it. Pure."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import asdict, replace
 
 from rollout.metrics import stat_of
@@ -48,8 +48,8 @@ class Rates(_Part, frozen=True, kw_only=True):
     """
 
     disagree: Share | None = None
-    units: Positive | None = None
-    scope: Share | None = None
+    units: Annotated[float, Meta(ge=1)] | None = None
+    scope: Annotated[float, Meta(gt=0, le=1)] | None = None
     metrics: dict[Name, Rate] = {}
 
     def of(self, metric: str) -> Rate:

@@ -71,13 +71,18 @@ def test_an_equal_version_has_no_effect_and_a_better_one_the_opposite(unit):
 @settings(max_examples=30)
 @given(
     disagree=st.floats(0, 0.5), mean=st.floats(0, 1), discordant=st.none() | st.floats(0, 1),
-    labelled=st.floats(0, 1),
+    labelled=st.floats(0, 1), value=st.floats(0, 1e4), sd=st.none() | st.floats(0.01, 1e4),
+    unit=st.sampled_from(["request", "account"]), units=st.floats(1, 1e7),
 )  # fmt: skip
-def test_chances_are_chances_whatever_is_stated(disagree, mean, discordant, labelled):
+def test_chances_are_chances_whatever_is_stated(
+    disagree, mean, discordant, labelled, value, sd, unit, units
+):
     rate = Rate(mean=mean, discordant=discordant, labelled=labelled)
-    rates = Rates(disagree=disagree, units=10, metrics=dict.fromkeys(
-        ("errors", "wrong", "common", "paired", "defects", "worse"), rate))  # fmt: skip
-    found = world(spec(stages=STAGES), "worse by twice the margin", rates=rates)
+    rates = Rates(disagree=disagree, units=units, metrics={
+        **dict.fromkeys(("errors", "wrong", "common", "paired", "defects", "worse"), rate),
+        **dict.fromkeys(("slower", "spend", "cost"), Rate(mean=value, sd=sd)),
+    })  # fmt: skip
+    found = world(spec(unit=unit, stages=STAGES), "worse by twice the margin", rates=rates)
     place = Place(Kind.CANARY, 1)
     frame = found.frame(traffic(found.spec, found.course, place, dropped=()), ())
 
