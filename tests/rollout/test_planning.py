@@ -88,19 +88,6 @@ def test_at_the_margin_no_metric_is_called_safe_or_harmful_more_often_than_promi
     assert sum(end.signal is Signal.HARM for end in ends) <= most
 
 
-@pytest.mark.stats
-@pytest.mark.parametrize("unit", ["request", "account"])
-def test_at_the_margin_ever_safe_keeps_within_alpha_over_many_futures(unit):
-    count, alpha = 3_000, 0.05
-    declared = spec(unit=unit, guardrails=("errors", "wrong", "slow"), stages=CANARY)
-
-    ends = list(futures(declared, "worse by the margin", count, rates=Rates(units=100_000)))
-
-    for name in ("errors", "wrong", "slow"):
-        assert sum(name in end.safe for end in ends) <= binom.ppf(0.999, count, alpha), name
-    assert sum(end.signal is Signal.HARM for end in ends) <= binom.ppf(0.999, count, alpha)
-
-
 def test_the_median_is_that_of_the_planning_formula():
     rates = Rates(metrics={"errors": Rate(mean=0.05)})
     by_hand = need(ERRORS.spec, ERRORS.spec.by_name["errors"], weight=20, seen=Seen(rate=0.05))
