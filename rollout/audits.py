@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
-from rollout.cells import Counted, Opened
+from rollout.cells import Opened
+from rollout.counted import Counted
 from rollout.losses import sampled
 from streams.facts import Answers
 

@@ -15,7 +15,8 @@ from scipy.special import gammaincinv, ndtr, ndtri
 
 from evidence.names import Pair
 from rollout import audits
-from rollout.cells import HALVES, Counted, Opened, Side
+from rollout.cells import Opened
+from rollout.counted import HALVES, Counted, Side
 from rollout.metrics import QUANTILES, stat_of
 from rollout.needs import SIGMA
 from rollout.rates import QUANTILE_MS, Rates, disagreement

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Engine
 
 from rollout import unit_pairs, unit_values, units
-from rollout.cells import PLAN, SETTLES_MS, Closed, Enrolled, Opened, Side, decoded
+from rollout.cells import PLAN, SETTLES_MS, Closed, Enrolled, Opened, decoded
+from rollout.counted import Side
 from rollout.partials import width
 from rollout.unit_dues import ENROLMENT, Course, Due, due, floor
 from rollout.unit_values import span_ms

@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from rollout.cells import EVERYWHERE, Counted, Opened
+from rollout.cells import EVERYWHERE, Opened
+from rollout.counted import Counted
 from rollout.losses import NOTHING
 from streams.counters import Deltas, in_time, tally
 from streams.facts import Answers, Labelled, Truth, pane_of

@@ -14,7 +14,8 @@ from evidence.risks import EventShare
 from evidence.sequences import Epoch, log_e, log_e_both
 from evidence.shares import log_e_split
 from rollout.audits import told
-from rollout.cells import ASSIGNED, EVERYWHERE, SPLIT, Counted, Ints, Opened, Side
+from rollout.cells import ASSIGNED, EVERYWHERE, SPLIT, Opened
+from rollout.counted import Counted, Ints, Side
 from rollout.looks import Look
 from rollout.tested import arms_of, counted, evidence, guardrail, halves, missing_of
 from streams.errors import InputError

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from rollout.cells import SETTLES_MS, Counted, Opened, Salts, Side
+from rollout.cells import SETTLES_MS, Opened, Salts
 from rollout.chances import arms_of, chances, labels
+from rollout.counted import Counted, Side
 from rollout.courses import Course
 from rollout.epochs import Figure, Start, opened
 from rollout.metrics import QUANTILES, stat_of

@@ -15,7 +15,8 @@ from evidence.forms import RARE, Form
 from evidence.paired import Pair
 from evidence.ramps import Enrolment, enrolment
 from rollout.audits import weighted
-from rollout.cells import SETTLES_MS, Arm, Buckets, Ceiling, Counted, Opened, Part, Salts, Side
+from rollout.cells import SETTLES_MS, Arm, Ceiling, Opened, Part, Salts
+from rollout.counted import Buckets, Counted, Side
 from rollout.lanes import fresh, held, stretches
 from rollout.metrics import QUANTILES, form_of, loss_of, stat_of
 from rollout.needs import DISAGREE, RATE, audit_probability

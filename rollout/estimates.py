@@ -11,7 +11,8 @@ from evidence.decision import split_alpha
 from evidence.domain import InputError as DomainError
 from evidence.names import Form
 from evidence.planning import forecast, sd_assigned
-from rollout.cells import Counted, Opened
+from rollout.cells import Opened
+from rollout.counted import Counted
 from rollout.decisions import Judged
 from rollout.judge import Record
 from streams.models import DAY_MS

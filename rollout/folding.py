@@ -4,8 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rollout import audits, pairing, partials
-from rollout.cells import EVERYWHERE, HALVES, SETTLES_MS, SPLIT, Counted, Side
+from rollout.cells import EVERYWHERE, SETTLES_MS, SPLIT
 from rollout.contributions import Contribution, Truths, add, due_ms, in_panes, tell
+from rollout.counted import HALVES, Counted, Side
 from rollout.epoch_index import Epoch, Epochs
 from rollout.losses import NOTHING, disagree, of_answers, of_labels, of_pairs, timed
 from rollout.partials import Bad, Row

@@ -17,7 +17,8 @@ from evidence.results import LOG_LIMIT
 from evidence.results import Side as Direction
 from evidence.sequences import Epoch, log_e_late
 from rollout import doubts
-from rollout.cells import EVERYWHERE, Arm, Ceiling, Counted, Opened, Side
+from rollout.cells import EVERYWHERE, Arm, Ceiling, Opened
+from rollout.counted import Counted, Side
 from rollout.decisions import Judged
 from rollout.looks import Look, digest, key_of
 from rollout.tested import evidence, first_bad, guardrail, unanswered

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from rollout.audits import told
-from rollout.cells import ANSWERED, EVERYWHERE, HALVES, REVIEWED, Opened, Side
+from rollout.cells import ANSWERED, EVERYWHERE, REVIEWED, Opened
+from rollout.counted import HALVES, Side
 from rollout.doubts import units_of
 from rollout.judge import Record
 from rollout.looks import Look

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from evidence.names import Form, Pair
-from rollout.cells import EVERYWHERE, Counted, Opened, Side, outcomes
+from rollout.cells import EVERYWHERE, Opened
+from rollout.counted import Counted, Side, outcomes
 from rollout.decisions import Judged
 from rollout.judge import Record
 from rollout.looks import Look

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from evidence.names import Pair
-from rollout.cells import Counted, Opened, point
+from rollout.cells import Opened, point
+from rollout.counted import Counted
 from streams.facts import ERROR, MISSING, NONE, OTHER, VALUE, Answers, Truth, winner
 
 Ints = npt.NDArray[np.int64]

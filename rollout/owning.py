@@ -10,7 +10,8 @@ from typing import Literal
 import msgspec
 
 from evidence.forms import Form
-from rollout.cells import SETTLES_MS, Buckets, Counted, Own
+from rollout.cells import SETTLES_MS
+from rollout.counted import Buckets, Counted, Own
 from rollout.metrics import stat_of
 from rollout.spec import Metric, Spec
 from streams.errors import InputError

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from rollout.cells import Counted
+from rollout.counted import Counted
 from rollout.epoch_index import Epoch
 from rollout.losses import disagree, sampled, strata
 from rollout.standing import Standing

@@ -19,8 +19,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from rollout.cells import SETTLES_MS, Counted, Opened, Own
+from rollout.cells import SETTLES_MS, Opened
 from rollout.contributions import in_panes, until
+from rollout.counted import Counted, Own
 from rollout.epoch_index import Epoch, Epochs
 from rollout.losses import NOTHING, of_answers, of_labels
 from rollout.standing import Standing

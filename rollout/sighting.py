@@ -14,7 +14,7 @@ from msgspec import Struct
 from evidence.decision import log_harm, log_safe, split_alpha
 from rollout import audits
 from rollout.accounts import HARM, NO_DATA, SAFE, UNDECIDED, Account, Spent, spending
-from rollout.cells import HALVES, Counted, Side, outcomes
+from rollout.counted import HALVES, Counted, Side, outcomes
 from rollout.decisions import Judged
 from rollout.drawing import Drawn
 from rollout.looks import key_of

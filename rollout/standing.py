@@ -9,7 +9,8 @@ import uuid
 import numpy as np
 import numpy.typing as npt
 
-from rollout.cells import HALVES, point
+from rollout.cells import point
+from rollout.counted import HALVES
 from rollout.epoch_index import Epoch
 from streams.facts import CONFLICT, ERROR, LIVE, PROPOSED, SHADOW, Answers
 from streams.hashing import assignment_point

@@ -12,7 +12,8 @@ from evidence.names import Form, Pair
 from evidence.paired import Pairs
 from evidence.risks import EventShare
 from evidence.sequences import Epoch
-from rollout.cells import ASSIGNED, HALVES, Counted, Ints, Opened, Side, outcomes, shaped
+from rollout.cells import ASSIGNED, Opened
+from rollout.counted import HALVES, Counted, Ints, Side, outcomes, shaped
 
 _BETWEEN = (Form.DIFFERENCE, Form.EVENT_SHARE, Form.RATIO, Form.QUANTILE)
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from msgspec import Struct
 
-from rollout.cells import Enrolled, Opened, Own, Side
+from rollout.cells import Enrolled, Opened
+from rollout.counted import Own, Side
 from rollout.unit_values import span_ms
 from streams.facts import pane_of
 

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rollout.cells import EVERYWHERE, Counted, Opened, Side
+from rollout.cells import EVERYWHERE, Opened
 from rollout.contributions import Contribution, Truths, in_panes, until
+from rollout.counted import Counted, Side
 from rollout.losses import NOTHING
 from rollout.partials import CHANGES, NEVER, PAIRED, Part, Row, due_ms, summed
 from rollout.unit_values import Unit, drawn

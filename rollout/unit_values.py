@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rollout.cells import EVERYWHERE, HALVES, Counted, Opened, Own, point
+from rollout.cells import EVERYWHERE, Opened, point
+from rollout.counted import HALVES, Counted, Own
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

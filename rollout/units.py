@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rollout.cells import Side
+from rollout.counted import Side
 from rollout.partials import ANYBODY, PAIRED, Bad, Row
 from rollout.tables import unit_bad, unit_cursor, unit_enrolled, unit_paired, unit_partial
 from rollout.unit_values import Unit

@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 
 from benchmarks.policy import traffic
 from benchmarks.policy.service import database
-from rollout.cells import EVERYWHERE, HALVES, SPLIT, Counted, Opened, Salts
+from rollout.cells import EVERYWHERE, SPLIT, Opened, Salts
+from rollout.counted import HALVES, Counted
 from rollout.epochs import Figure, Start, opened
 from rollout.judge import judge
 from rollout.looks import look_at

@@ -14,7 +14,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from evidence.paired import Pair
-from rollout.cells import SPLIT, Closed, Counted, Opened, Salts, Side
+from rollout.cells import SPLIT, Closed, Opened, Salts
+from rollout.counted import Counted, Side
 from rollout.epochs import Figure, Start, opened
 from rollout.spec import read
 from streams.hashing import partition_of

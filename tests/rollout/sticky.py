@@ -14,7 +14,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from evidence.names import Pair
-from rollout.cells import Closed, Counted, Enrolled, Opened, Salts, Side
+from rollout.cells import Closed, Enrolled, Opened, Salts
+from rollout.counted import Counted, Side
 from rollout.epochs import Figure, Start, opened
 from rollout.spec import read
 from streams.hashing import assignment_point, keyed, partition_of

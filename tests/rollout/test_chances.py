@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evidence.sequences import estimate
-from rollout.cells import Side
+from rollout.counted import Side
 from rollout.courses import Kind, Place
 from rollout.tested import evidence, guardrail
 from rollout.traffic import traffic

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from evidence.decision import Verdict
 from evidence.forms import Form
-from rollout.cells import EVERYWHERE, SPLIT, Side, decoded, encoded
+from rollout.cells import EVERYWHERE, SPLIT, decoded, encoded
+from rollout.counted import Side
 from rollout.judge import Record, judge, recompute
 from rollout.looks import Look
 from tests.rollout.counting import epochs

@@ -5,7 +5,8 @@ import pytest
 from msgspec.structs import replace
 
 from evidence.decision import Verdict
-from rollout.cells import EVERYWHERE, HALVES, Side
+from rollout.cells import EVERYWHERE
+from rollout.counted import HALVES, Side
 from rollout.courses import Kind, Place
 from rollout.drawing import Drawn
 from rollout.judge import judge

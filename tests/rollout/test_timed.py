@@ -3,8 +3,9 @@
 import pytest
 
 from evidence.paired import Pair
-from rollout.cells import EVERYWHERE, shaped
+from rollout.cells import EVERYWHERE
 from rollout.collector import Rollouts
+from rollout.counted import shaped
 from rollout.opening import open_epoch
 from streams import counters
 from streams.db.engine import reading, writing

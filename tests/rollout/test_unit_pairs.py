@@ -8,9 +8,10 @@ import pytest
 
 from evidence.names import Pair
 from rollout import kept, store
-from rollout.cells import EVERYWHERE, Opened, Side
+from rollout.cells import EVERYWHERE, Opened
 from rollout.closer import UnitCloser
 from rollout.collector import Rollouts
+from rollout.counted import Side
 from rollout.courses import Kind
 from rollout.spec import read
 from rollout.stages import Signal

@@ -9,9 +9,10 @@ import pytest
 from rollout import kept, routes, store
 from rollout.acting import Ask, decide
 from rollout.assignment import arm_of
-from rollout.cells import PLAN, Enrolled, Opened, Side, decoded
+from rollout.cells import PLAN, Enrolled, Opened, decoded
 from rollout.closer import UnitCloser
 from rollout.collector import Rollouts
+from rollout.counted import Side
 from rollout.courses import Kind
 from rollout.enrolment import follows_up
 from rollout.opening import freeze
