@@ -159,9 +159,8 @@ def ends(sqlite_url, tmp_path):
     made.dispose()
 
 
-@pytest.mark.parametrize(
-    "about", ["decision", pytest.param("route_table", marks=pytest.mark.crash)]
-)
+@pytest.mark.crash
+@pytest.mark.parametrize("about", ["decision", "route_table"])
 def test_killed_at_each_of_its_moves_a_rollout_ends_the_same(ends, about):
     _, expected = ends([])
     chain, arms = expected
