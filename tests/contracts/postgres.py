@@ -36,10 +36,10 @@ class Server:
         return self._address.set(database=database).render_as_string(hide_password=False)
 
     @contextmanager
-    def fresh(self) -> Iterator[str]:
-        """The URL of an empty database that is gone afterwards."""
+    def fresh(self, like: str = "template0") -> Iterator[str]:
+        """The URL of a database that is gone afterwards: empty, or a copy of one nobody is in."""
         name = f"test_{uuid.uuid4().hex}"
-        self._admin(f"CREATE DATABASE {name} TEMPLATE template0")
+        self._admin(f"CREATE DATABASE {name} TEMPLATE {like}")
         try:
             yield self.url(name)
         finally:
