@@ -9,8 +9,8 @@ import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -31,21 +31,35 @@ class Server:
     def __init__(self, address: URL, own: postgres_local.Server | None = None) -> None:
         self._address = address
         self._own = own
+        self._templates: dict[Callable[[str], object], str] = {}
+        self._kept = ExitStack()
 
     def url(self, database: str) -> str:
         return self._address.set(database=database).render_as_string(hide_password=False)
 
     @contextmanager
-    def fresh(self, like: str = "template0") -> Iterator[str]:
-        """The URL of a database that is gone afterwards: empty, or a copy of one nobody is in."""
+    def fresh(self, make: Callable[[str], object] | None = None) -> Iterator[str]:
+        """The URL of a database that is gone afterwards.
+
+        It is empty, or a copy of what `make` has made once of an empty one, given its URL.
+        """
         name = f"test_{uuid.uuid4().hex}"
+        like = "template0" if make is None else self._template(make)
         self._admin(f"CREATE DATABASE {name} TEMPLATE {like}")
         try:
             yield self.url(name)
         finally:
             self._admin(f"DROP DATABASE {name} WITH (FORCE)")
 
+    def _template(self, make: Callable[[str], object]) -> str:
+        if make not in self._templates:
+            url = self._kept.enter_context(self.fresh())
+            make(url)
+            self._templates[make] = str(make_url(url).database)
+        return self._templates[make]
+
     def stop(self) -> None:
+        self._kept.close()
         if self._own is not None:
             self._own.stop()
             shutil.rmtree(self._own.folder)

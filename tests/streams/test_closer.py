@@ -52,10 +52,10 @@ def labelled(store):
 
 
 @pytest.mark.parametrize(
-    ("database_url", "place"),
+    ("store", "place"),
     # SQLite has one writer: there, two transactions cannot be open at once.
     [("sqlite", "collect"), ("postgresql", "collect"), ("postgresql", "save")],
-    indirect=["database_url"],
+    indirect=["store"],
 )
 def test_a_label_and_its_answer_committed_by_two_workers_at_once_are_joined(store, log, place):
     put(log, 0, ANSWER)

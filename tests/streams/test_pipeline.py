@@ -96,7 +96,7 @@ def test_two_workers_on_the_same_partitions_double_nothing(databases, history, c
     assert found == {name: undisturbed[name] for name in found}
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
 def test_a_store_that_refuses_every_third_commit_counts_everything_once(store, log):
     """The refusal comes from the commit itself, when the next batch has been read already."""
     with writing(store) as connection:
@@ -132,7 +132,7 @@ CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON position DEFERRABLE INITIALLY D
 """
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
 def test_a_fault_that_passes_at_once_is_not_waited_for_long(store, log):
     with writing(store) as connection:
         connection.exec_driver_sql(TIME_OUT_THRICE)
