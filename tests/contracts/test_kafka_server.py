@@ -246,6 +246,7 @@ def test_in_the_foreground_it_goes_however_it_is_ended(foreground, asked):
     assert within(5, lambda: is_free(port))
 
 
+@pytest.mark.nightly
 def test_topics_made_on_three_nodes_are_known_at_once(tmp_path):
     """To whichever node is asked next: each hears of a new topic in its turn."""
     with Cluster(tmp_path, Options(nodes=3)) as cluster:

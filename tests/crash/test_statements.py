@@ -92,7 +92,7 @@ def databases(database_url, tmp_path):
     made.dispose()
 
 
-EACH = [41, pytest.param(3, marks=pytest.mark.crash), pytest.param(1, marks=pytest.mark.nightly)]
+EACH = [41, pytest.param(5, marks=pytest.mark.crash), pytest.param(1, marks=pytest.mark.nightly)]
 
 
 @pytest.mark.parametrize("step", EACH)

@@ -16,7 +16,7 @@ from streams.models import DAY_MS
 from streams.pipeline import LATENESS_MS
 from tests.penstock.test_backtest import DECLARED, MODEL, T0, traffic
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(900)]
 A_DAY = 2_400
 RATES = Rates(metrics={"errors": Rate(mean=0.0), "wrong": Rate(mean=0.1)})
 
