@@ -101,6 +101,7 @@ def test_retention_passes_within_seconds(kafka_server, topic_prefix):
     assert passed
 
 
+@pytest.mark.nightly
 def test_three_nodes_lose_nothing_with_their_leader(tmp_path):
     with Cluster(tmp_path, Options(nodes=3)) as cluster:
         cluster.create("events", 3)
