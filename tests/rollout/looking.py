@@ -9,7 +9,7 @@ from rollout.kept import Kept
 from rollout.looks import Look, digest, look_at
 from streams.db.engine import writing
 
-SPEC = b"""
+BEGINS = b"""
 apiVersion: penstock/v1
 kind: ModelRollout
 metadata: {name: spam-42}
@@ -22,6 +22,10 @@ spec:
   metrics:
     - {name: errors, from: prediction, stat: rate, margin: {absolute: 0.1}}
   guardrails: [errors]
+"""
+SPEC = (
+    BEGINS
+    + b"""\
   judge: {plannedUnits: 1500}
   blindAfter: 3h
   stages:
@@ -29,6 +33,7 @@ spec:
     - approval: {count: 1, from: [oncall], deadline: 2d}
     - full: {probation: 2h}
 """
+)
 NAME = "spam-42"
 
 

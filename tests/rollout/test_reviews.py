@@ -37,6 +37,7 @@ from streams.tables import counter, outbox
 from tests.laws import laws
 from tests.rollout import counting as world
 from tests.rollout import sticky
+from tests.rollout.looking import BEGINS, NAME
 from tests.rollout.test_acting import person
 from tests.streams import spine
 
@@ -352,26 +353,16 @@ def test_reviews_come_in_pages_those_first_that_are_due_first(blank):
 
 # --- a rollout through its supervised stage
 
-SPEC = b"""
-apiVersion: penstock/v1
-kind: ModelRollout
-metadata: {name: spam-42}
-spec:
-  model: spam
-  route: default
-  champion: {version: "41"}
-  challengers: [{version: "42"}]
-  assignment: {unit: request}
-  metrics:
-    - {name: errors, from: prediction, stat: rate, margin: {absolute: 0.1}}
-  guardrails: [errors]
+SPEC = (
+    BEGINS
+    + b"""\
   blindAfter: 3h
   stages:
     - supervised: {weight: 50, where: {tag: country, in: [BR]}, confirmWithin: 10m,
                    min: {units: 3}, deadline: 3d}
     - canary: {weights: [60], dwell: 1h, require: guardrails, deadline: 4d}
 """
-NAME = "spam-42"
+)
 
 
 class Floor:

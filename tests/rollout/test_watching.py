@@ -26,30 +26,21 @@ from streams.db.engine import reading, writing
 from streams.errors import ConflictError
 from streams.models import Declaration
 from tests.rollout import counting as world
+from tests.rollout.looking import BEGINS, NAME
 from tests.rollout.test_acting import person
 from tests.streams import spine
 
 MODEL = Declaration(model="spam", task="classification", classes=("ham", "spam"))
-SPEC = b"""
-apiVersion: penstock/v1
-kind: ModelRollout
-metadata: {name: spam-42}
-spec:
-  model: spam
-  route: default
-  champion: {version: "41"}
-  challengers: [{version: "42"}]
-  assignment: {unit: request}
-  metrics:
-    - {name: errors, from: prediction, stat: rate, margin: {absolute: 0.1}}
-  guardrails: [errors]
+SPEC = (
+    BEGINS
+    + b"""\
   judge: {plannedUnits: 1500}
   blindAfter: 3h
   stages:
     - canary: {weights: [20, 50], dwell: 30m, require: guardrails, min: {units: 200}, deadline: 4d}
     - full: {probation: 2h}
 """
-NAME = "spam-42"
+)
 STEP_MS = 10 * world.MINUTE
 
 
