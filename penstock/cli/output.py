@@ -126,7 +126,7 @@ class Output:
 
 
 def shown(name: str, value: Any) -> str:
-    """A value in a table: times as UTC, lists joined, nothing as a dash."""
+    """A value in a table: times as UTC, lists and numbers by name joined, nothing as a dash."""
     text = ""
     match value:
         case None | "" | []:
@@ -141,6 +141,8 @@ def shown(name: str, value: Any) -> str:
             text = f"{value:g}"
         case list() | tuple() if all(isinstance(part, str) for part in value):
             text = ", ".join(value)
+        case dict() if all(type(part) in (int, float) for part in value.values()):
+            text = ", ".join(f"{key} {shown(key, part)}" for key, part in value.items())
         case list() | tuple() | dict():
             text = _compact(value)
         case _:
