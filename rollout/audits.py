@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
+from evidence.names import Pair
 from rollout.cells import Opened
-from rollout.counted import Counted
+from rollout.counted import Counted, Side
 from rollout.losses import sampled
 from streams.facts import Answers
 
@@ -62,7 +63,9 @@ def columns(
 
 
 def told(metric: Counted) -> Sequence[int]:
-    """The columns of what somebody told of a unit, in an epoch's cells."""
+    """The columns of what somebody told of a unit or a pair, in an epoch's cells."""
+    if metric.side is Side.PAIRS:
+        return range(1, 1 + int(Pair.UNRESOLVED))
     every = range(1, metric.columns)
     if not metric.audited:
         return every

@@ -155,7 +155,7 @@ def _beyond(declared: Metric, rates: Rates, shift: Shift) -> float:
 def _pairs(spec: Spec, declared: Metric, metric: Counted, rates: Rates, shift: Shift) -> Floats:
     """The pairs of a request by stratum and outcome; the last column is not known in time."""
     champion = base(spec, declared, rates)
-    found = np.zeros((len(metric.q), _KNOWN_PAIRS + 1))
+    found = np.zeros((len(metric.q), metric.columns))
     if metric.source == "pair":
         differ = float(np.clip(shift.of(champion), 0, 1))
         found[0, Pair.CHALLENGER_WRONG], found[0, Pair.EQUAL] = differ, 1 - differ
@@ -168,7 +168,7 @@ def _pairs(spec: Spec, declared: Metric, metric: Counted, rates: Rates, shift: S
     known = _labelled(declared, rates)
     for row, (outcomes, q) in enumerate(zip(strata, metric.q, strict=False)):
         found[row, :_KNOWN_PAIRS] = q * known * outcomes
-        found[row, Pair.EQUAL] += (1 - q) * outcomes.sum()
+        found[row, metric.unseen - 1] += (1 - q) * outcomes.sum()
         found[row, -1] = q * (1 - known) * outcomes.sum()
     return found
 

@@ -6,7 +6,8 @@ many were enrolled:
     arms   groups: champion (two halves, for the self-check), challengers   columns: levels
     pairs  groups: challenger by stratum                                    columns: `Pair`
 
-Of single audits each stratum has its columns, with one for who waits (`rollout.audits`).
+Of single audits each stratum has its columns, with one for who waits (`rollout.audits`). Of audited
+pairs one more column says how many nobody looks at.
 
 What is enrolled and has no outcome by age H is missing, by subtraction, and stands for the level
 that the metric declares. So nothing needs a sweep, and a vector is linear in what happened.
@@ -17,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from evidence.buckets import Levels
 from evidence.names import Form, Pair
@@ -85,6 +86,9 @@ class Counted(Struct, frozen=True, kw_only=True):
         q: inclusion probability of each stratum: agreements, disagreements, and the same again
             for protected slices where these are sampled at another rate; of single audits:
             protected slices, the others. (1,) when all are seen.
+        has_unseen: of audited pairs: whether those that nobody looks at have a column of their own.
+            Of epochs that were frozen before there was one it is unset, here and wherever they are
+            written: these pairs are among the equal ones there.
         centre, sd: the champion's expected mean and spread, from earlier traffic.
         discordance: expected spread of one weighted pair.
         is_guardrail: whether its harm rolls back.
@@ -107,6 +111,7 @@ class Counted(Struct, frozen=True, kw_only=True):
     buckets: Buckets | None = None
     thresholds: tuple[float, float] | None = None
     q: tuple[float, ...] = (1.0,)
+    has_unseen: bool | UnsetType = UNSET
     centre: float = 0.0
     sd: float = 1.0
     discordance: float = 1.0
@@ -117,7 +122,14 @@ class Counted(Struct, frozen=True, kw_only=True):
     @property
     def columns(self) -> int:
         """Enrolled, then one for each outcome; an unresolved pair is one by subtraction alone."""
-        return 1 + (len(self.levels) if self.side is Side.ARMS else int(Pair.UNRESOLVED))
+        if self.side is Side.ARMS:
+            return 1 + len(self.levels)
+        return 1 + int(Pair.UNRESOLVED) + (self.has_unseen is True)
+
+    @property
+    def unseen(self) -> int:
+        """The column of pairs that nobody looks at, the last: they lose the same, as equal ones."""
+        return self.columns - 1
 
     @property
     def audited(self) -> bool:
@@ -155,9 +167,10 @@ def outcomes(metric: Counted, shaped: Ints) -> Ints:
             field=metric.name,
             rule="outcomes are of those enrolled",
         )
-    found = known
+    found = known.copy()
     if metric.side is Side.PAIRS:
-        found = np.concatenate([known, np.zeros_like(missing)[..., None]], axis=-1)
-    found = found.copy()
+        found = np.zeros((*missing.shape, len(Pair)), np.int64)
+        found[..., : Pair.UNRESOLVED] = known[..., : Pair.UNRESOLVED]
+        found[..., Pair.EQUAL] += known[..., Pair.UNRESOLVED :].sum(axis=-1)
     found[..., metric.missing] += missing
     return found

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from rollout.audits import told
 from rollout.cells import SETTLES_MS, Opened, Salts
 from rollout.chances import arms_of, chances, labels
 from rollout.counted import Counted, Side
@@ -175,10 +176,10 @@ class Drawn:
         return float(self._begun(np.array([until_ms], float), units=False)[0])
 
     def pairs(self, no: int, times: Ints) -> Ints:
-        """What floors count: (all pairs, those with an outcome) of each challenger, by look."""
+        """What floors count: (all pairs, those that were told of) of each challenger, by look."""
         metric, strata = self.opened.metrics[no], len(self.opened.metrics[no].q)
         shaped = counted(self.opened, metric, self.cells(no, times))
-        kinds = np.stack([shaped[..., 0], shaped[..., 1:].sum(axis=-1)], axis=-1)
+        kinds = np.stack([shaped[..., 0], shaped[..., told(metric)].sum(axis=-1)], axis=-1)
         found: Ints = kinds.reshape(len(times), -1, strata, 2).sum(axis=2)
         if metric.own is not None:  # a unit has several
             found = np.floor(found * self.frame.requests[no]).astype(np.int64)

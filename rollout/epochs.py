@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from evidence.forms import RARE, Form
 from evidence.paired import Pair
@@ -193,6 +193,7 @@ def _counted(
         label_source=_label_source(metric),
         thresholds=_thresholds(metric, seen),
         q=_strata(spec, metric, slices),
+        has_unseen=True if paired and metric.source == "audit" else UNSET,
         is_guardrail=metric.name in spec.guardrails,
     )
     if not paired:

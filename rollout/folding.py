@@ -116,10 +116,10 @@ class Fold:
         self._add(no, Contribution(metric, *(values[known] for values in each)))
 
     def _compared(self, metric: Counted, pairs: pairing.Pairs) -> Ints:
-        """The outcome of each pair by its answers alone; of one nobody looks at: equal."""
-        right = np.ones(len(pairs.live), np.int64)
+        """The outcome of each pair by its answers alone; of one that waits for labels: unseen."""
         if metric.label_source is not None:
-            return of_pairs(right, right)
+            return np.full(len(pairs.live), metric.unseen)
+        right = np.ones(len(pairs.live), np.int64)
         if metric.source == "pair":
             differ = disagree(self._answers, pairs.challenger, pairs.champion)
             return of_pairs(right, right + differ)

@@ -78,7 +78,7 @@ def _pairs(look: Look, epoch: Opened, k: int, *, is_audit: bool) -> Iterator[int
         cells = counted(epoch, metric, look.vector(epoch.what(no, EVERYWHERE)))
         strata = len(metric.q)
         mine = cells[k * strata : (k + 1) * strata]
-        yield int(mine[:, 1:].sum() if is_audit else mine[:, 0].sum())
+        yield int(mine[:, told(metric) if is_audit else 0].sum())
 
 
 def _audited(look: Look, epoch: Opened, k: int) -> Iterator[int]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rollout.audits import told
 from rollout.cells import EVERYWHERE, Opened
 from rollout.contributions import Contribution, Truths, in_panes, until
 from rollout.counted import Counted, Side
@@ -142,7 +143,7 @@ def vectors(opened: Opened, no: int, units: list[Unit], sums: Ints) -> dict[str,
     seen = np.zeros((challengers, 2), np.int64)
     for k in range(challengers):
         enrolled = counted[:, k, :, 0].sum(axis=1)
-        seen[k] = enrolled.sum(), counted[:, k, :, 1:].sum()
+        seen[k] = enrolled.sum(), counted[:, k][:, :, told(metric)].sum()
         has = enrolled > 0
         if not has.any():
             continue

@@ -436,7 +436,7 @@ class Oracle:
             wrong = [bool(self._own_level(metric, request, a, side))
                      for side, a in enumerate((champion, challenger))]  # fmt: skip
         elif metric.source == "audit" and drawn("a", pid16(request).hex()) >= metric.q[stratum]:
-            wrong = [False, False]
+            return [(group, 0), (group, 5)]  # behind the four outcomes: nobody looks
         else:
             told = [self._told_level(metric, request, a, time) for a in (champion, challenger)]
             if None in told:

@@ -309,7 +309,7 @@ class Reference:
             return stratum, 1 + (Pair.CHALLENGER_WRONG if said[0] != said[1] else Pair.EQUAL)
         number = assignment_point("a", blake2b(request.encode(), digest_size=16).digest().hex())
         if metric.source == "audit" and number >= metric.q[stratum]:
-            return stratum, 1 + Pair.EQUAL
+            return stratum, 5  # behind the four outcomes: nobody looks
         told = [e for e in self._labels.get((request, metric.label_source), []) if e["at"] <= due]
         if not told:
             return stratum, 0
@@ -421,7 +421,7 @@ class Reference:
                     cells[group, column] += column > 0
                 both = found.setdefault(self._epoch.pairs_of(no), Counter())
                 both[k - 1, 0] += len(mine)
-                both[k - 1, 1] += sum(column > 0 for _, column in mine)
+                both[k - 1, 1] += sum(0 < column < 5 for _, column in mine)
 
     def _account(self, found: Any, no: int, metric: Counted, account: str, arm: int, slots: Any,
                  first: int, answers: Any) -> None:  # fmt: skip

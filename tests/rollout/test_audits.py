@@ -1,15 +1,16 @@
-"""Single audits: what an epoch freezes of them, and what their cells prove; worked out by hand."""
+"""Audits: what an epoch freezes of them, and what their cells prove; worked out by hand."""
 
 import math
 
 import numpy as np
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from evidence.decision import Verdict
 from evidence.names import Form
 from rollout.audits import expected, plain, told
-from rollout.cells import EVERYWHERE
+from rollout.cells import EVERYWHERE, encoded
 from rollout.epochs import Start, opened
 from rollout.judge import judge
 from rollout.knowledge import reached
@@ -17,7 +18,7 @@ from rollout.levels import levels
 from rollout.spec import read
 from streams.errors import InputError
 from tests.rollout import counting
-from tests.rollout.test_judge import CANARY, GOOD, look, named, verdict
+from tests.rollout.test_judge import CANARY, GOOD, SHADOW, look, named, verdict
 
 NO, BLUNDERS = named(CANARY, "blunders")  # q: 1 in the protected slice, 1/2 elsewhere
 
@@ -27,6 +28,19 @@ def arms(champion, challenger):
     half = [count // 2 for count in champion]
     rows = [half, [c - h for c, h in zip(champion, half, strict=True)], challenger, [0] * 8]
     return GOOD | {CANARY.what(NO, EVERYWHERE): tuple(n for row in rows for n in (sum(row), *row))}
+
+
+AS_IT_WAS = replace(SHADOW, metrics=tuple(
+    replace(metric, has_unseen=UNSET) for metric in SHADOW.metrics
+))  # fmt: skip
+
+
+def pairs(epoch, name, *strata):
+    """Totals of the columns of agreements and of disagreements, of the first challenger."""
+    no, metric = named(epoch, name)
+    cells = np.zeros((metric.groups(2), metric.columns), np.int64)
+    cells[: len(strata)] = strata
+    return {epoch.what(no, EVERYWHERE): tuple(cells.ravel().tolist())}
 
 
 FEW = [0, 950, 50, 0, 2_000, 1_900, 100, 0]  # 5 % of those that were looked at, in both strata
@@ -81,6 +95,43 @@ def test_a_floor_of_audits_counts_those_that_were_answered():
     found = reached(look(arms(FEW, [0, 90, 10, 7, 300, 150, 50, 9])), since_ms=0)
 
     assert found["42"].audited == 90 + 10 + 150 + 50
+
+
+def test_a_floor_of_audited_pairs_counts_none_that_nobody_looked_at():
+    agreed = [9_000, 0, 0, 5, 85, 8_900]  # the last: not sampled; ten wait for an answer
+    differ = [1_000, 30, 20, 10, 40, 900]
+
+    found = reached(look(pairs(SHADOW, "defects", agreed, differ), of=(SHADOW,)), since_ms=0)
+
+    assert found["42"].audited == 5 + 85 + 30 + 20 + 10 + 40
+
+
+def test_pairs_that_nobody_looked_at_are_no_data():
+    nobody = [9_000, 0, 0, 0, 0, 9_000], [1_000, 0, 0, 0, 0, 500]  # 500 wait
+
+    found = verdict(judge(look(pairs(SHADOW, "defects", *nobody), of=(SHADOW,))), "defects")
+
+    assert found.verdict is Verdict.NO_DATA
+
+
+def test_a_pair_that_nobody_looked_at_weighs_as_an_equal_one():
+    def of(epoch, *strata):
+        record = judge(look(pairs(epoch, "defects", *strata), of=(epoch,)))
+        return replace(verdict(record, "defects"), snapshot="")
+
+    before = of(AS_IT_WAS, [9_000, 0, 0, 5, 8_985], [1_000, 30, 20, 10, 940])
+    now = of(SHADOW, [9_000, 0, 0, 5, 85, 8_900], [1_000, 30, 20, 10, 40, 900])
+
+    assert now == before
+
+
+def test_of_an_epoch_without_a_column_for_them_they_count_as_they_did():
+    agreed, differ = [9_000, 0, 0, 5, 8_985], [1_000, 30, 20, 10, 940]
+
+    found = reached(look(pairs(AS_IT_WAS, "defects", agreed, differ), of=(AS_IT_WAS,)), since_ms=0)
+
+    assert b"has_unseen" not in encoded(AS_IT_WAS)  # its digests are what they were
+    assert found["42"].audited == 8_990 + 1_000
 
 
 def test_a_ceiling_is_held_against_the_weighted_mean():

@@ -65,6 +65,18 @@ def look_of(drawn, times, at, peaks):
     return Look(epochs=tuple(opened), totals=totals, peaks=peaks)
 
 
+@pytest.mark.parametrize("unit", ["request", "account"])
+def test_floors_of_audits_are_met_by_pairs_that_people_look_at(unit):
+    found = world(spec(unit=unit, stages=STAGES), "equal")
+    shadow = epochs(found, np.random.default_rng(4))[0]
+    times = T0 + np.array([30]) * HOUR_MS
+
+    seen = Bench(("defects",)).sight([shadow], times, since_ms=T0).reached_at(0)["42"]
+
+    looked = 0.2 * (1 - 0.06) + 1.0 * 0.06  # of agreements, and of all disagreements
+    assert seen.audited == pytest.approx(looked * 0.95 * seen.pairs, rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("unit", "scenario", "may_miss"),
     [

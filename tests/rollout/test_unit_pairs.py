@@ -70,6 +70,15 @@ def test_strata_of_audits_keep_their_share_of_a_units_pairs():
     assert cells[1, 1, WORSE] == cells[1, 1, 0]
 
 
+def test_audits_of_a_units_pairs_are_those_that_somebody_told_of():
+    unseen = sticky.EPOCH.metrics[number("defects")].unseen
+    said = {(0, 0, 0): 20, (0, 0, unseen): 12, (0, 0, EQUAL): 5, (0, 1, 0): 2, (0, 1, WORSE): 1}
+
+    _, seen = sums_of("defects", said, units=10)
+
+    assert seen == [220, 60, 0, 0]
+
+
 SPEC = b"""
 apiVersion: penstock/v1
 kind: ModelRollout

@@ -1,5 +1,7 @@
 """The laws of sticky units: what the closer counts, whoever saw what when, and in what order."""
 
+from hashlib import blake2b
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from rollout.collector import Rollouts
 from rollout.opening import open_epoch
 from streams import counters, plans
 from streams.db.engine import reading, writing
+from streams.hashing import assignment_point
 from streams.installation import secret
 from streams.topics import EVENTS
 from tests.laws import laws
@@ -357,3 +360,25 @@ def test_of_many_pairs_of_an_account_one_counts(databases):
     no = next(k for k, metric in enumerate(world.EPOCH.metrics) if metric.name == "disagreement")
     assert found[world.EPOCH.pairs_of(no)] == [5, 5, 0, 0]
     assert cells_of(found, "disagreement")[:, 0].tolist() == [1, 0]
+
+
+def test_a_floor_of_audits_of_an_account_counts_those_that_somebody_answered(databases):
+    asked = [live(f"p{k}", k * 1_000) for k in range(12)]
+    shadows = [each | {"version": "42", "role": "shadow"} for each in asked]
+    looked = [each for each in asked if is_looked_at(each["prediction_id"])]
+    told = [each["prediction_id"] for each in asked if each not in looked[:2]]
+    labels = [label(request, 20_000 + k) | {"source": "audit"} for k, request in enumerate(told)]
+
+    history = asked + shadows + labels
+    found = counted(databases, history)
+
+    assert 3 < len(looked) < 12
+    no = next(k for k, metric in enumerate(world.EPOCH.metrics) if metric.name == "defects")
+    assert found[world.EPOCH.pairs_of(no)] == [12, len(looked) - 2, 0, 0]
+    assert found == said(databases, history)
+
+
+def is_looked_at(request):
+    """Whether an audit of two answers that agree is drawn: one in two."""
+    number = assignment_point("a", blake2b(request.encode(), digest_size=16).digest().hex())
+    return number < 0.5
