@@ -166,11 +166,8 @@ def gather(records: Sequence[Record]) -> Arrivals:
         for k in range(3)
     )
     index = np.fromiter((i for part in indexes for i in part), np.int64, len(events))
-    said = np.fromiter(
-        (t if type(t) is int else time_ms(t) for t in (event.time for event in events)),
-        np.int64,
-        len(events),
-    )
+    times = [t if type(t := event.time) is int else time_ms(t) for event in events]
+    said = np.array(times, np.int64)
     return Arrivals(
         events, lines, keys, hops, partition, offset, index, appended,
         np.minimum(said, appended), said > appended + SKEW_MS, dead, ends,

@@ -9,7 +9,6 @@ fails, or when the bytes hold something that needs a closer look, event by event
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -26,7 +25,7 @@ from streams.events import (
     Refused,
 )
 from streams.faults import fault_of
-from streams.rules import ID_CHARACTERS, has_fit_names, rule_fault
+from streams.rules import ID_CHARACTERS, clean_fault, has_fit_names, rule_fault
 
 MAX_ID = 200
 MAX_BROKEN_BYTES = 1 << 20  # of an array that is searched for what can be read in it
@@ -126,7 +125,7 @@ def _is_json(text: bytes) -> bool:
 
 def decode(lines: list[bytes], *, header: envelopes.Header = envelopes.Header()) -> Decoded:  # noqa: B008 - frozen
     """Events from outside: only the public types, Penstock's own fields refused."""
-    return _decode(lines, _decoder.decode, header, closer=_outside_fault)
+    return _decode(lines, _decoder.decode, header)
 
 
 def decode_record(value: bytes) -> tuple[Decoded, list[tuple[int, Refused]]]:
@@ -147,7 +146,7 @@ def decode_record(value: bytes) -> tuple[Decoded, list[tuple[int, Refused]]]:
         fault = Fault(error.rule, error.field, error.message)
         bad = Bad(0, fault, "", value[:MAX_RAW_BYTES])
         return Decoded([], [], [], [bad]), []
-    decoded = _decode(lines, _log_decoder.decode, header, closer=_outside_fault)
+    decoded = _decode(lines, _log_decoder.decode, header)
     events: list[Any] = decoded.events
     if Refused not in set(map(type, events)):
         return decoded, []
@@ -163,19 +162,13 @@ def decode_record(value: bytes) -> tuple[Decoded, list[tuple[int, Refused]]]:
     return decoded, refused
 
 
-def _decode(
-    lines: list[bytes],
-    read: Callable[[bytes], Any],
-    header: envelopes.Header,
-    *,
-    closer: Callable[[AnyEvent], Fault | None],
-) -> Decoded:
+def _decode(lines: list[bytes], read: Callable[[bytes], Any], header: envelopes.Header) -> Decoded:
     try:
         events = [read(line) for line in lines]
     except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
-        return _one_by_one(lines, read, header, closer)
-    if lines and (_needs_closer_look(lines) or not _plainly_good(events, closer)):
-        return _one_by_one(lines, read, header, closer)
+        return _one_by_one(lines, read, header)
+    if lines and (_needs_closer_look(lines) or not _plainly_good(events)):
+        return _one_by_one(lines, read, header)
     return Decoded(events, range(len(events)), lines, [], header)
 
 
@@ -202,23 +195,28 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def _plainly_good(events: list[Any], closer: Callable[[AnyEvent], Fault | None]) -> bool:
+def _plainly_good(events: list[Any]) -> bool:
     """True only if no event breaks a rule; False sends the batch through the exact rules.
 
-    For a plain prediction this is a shortcut of `rule_fault`, which names the rule.
+    For a plain prediction this is a shortcut of `rule_fault`, which names the rule. Names are not
+    looked at: the bytes of all events hold no control character (`_needs_closer_look`).
     """
     ids = []
     for event in events:
-        if type(event) is Prediction and event.error is None and event.inputs is None:
-            features = event.features
+        if type(event) is Prediction:
+            output, features = event.output, event.features
             if (
-                not _has_plain_output(event.output)
-                or not _has_plain_time(event.time)
+                output is None
+                or (output.score is None and output.label is None and not _has_answer(output))
+                or (output.text is not None and len(output.text) > MAX_TEXT_BYTES // 4)
+                or event.error is not None
+                or event.inputs is not None
+                or not (type(event.time) is int or 1971 <= event.time.year <= 2098)
                 or (features is not None and not has_fit_names(features))
             ):
                 return False
             ids.append(event.prediction_id)
-        elif type(event) is Refused or closer(event) is not None:
+        elif type(event) is Refused or _reserved_fault(event) or clean_fault(event):
             return False
     try:
         return not "".join(ids).encode("ascii").translate(None, ID_CHARACTERS)
@@ -226,39 +224,27 @@ def _plainly_good(events: list[Any], closer: Callable[[AnyEvent], Fault | None])
         return False
 
 
-def _has_plain_output(output: Output | None) -> bool:
-    """Whether there is an answer, and no text that might be too long."""
+def _has_answer(output: Output) -> bool:
+    """Whether one that has neither score nor label has another answer."""
     return (
-        output is not None
-        and (
-            output.label is not None
-            or output.score is not None
-            or output.value is not None
-            or output.scores is not None
-            or output.boxes is not None
-            or output.text is not None
-        )
-        and (output.text is None or len(output.text) <= MAX_TEXT_BYTES // 4)
+        output.value is not None
+        or output.scores is not None
+        or output.boxes is not None
+        or output.text is not None
     )
-
-
-def _has_plain_time(time: int | datetime) -> bool:
-    """Whether the time lies within its limits wherever its offset puts it."""
-    return isinstance(time, int) or 1971 <= time.year <= 2098
 
 
 def _one_by_one(
     lines: list[bytes],
     read: Callable[[bytes], Any],
     header: envelopes.Header,
-    closer: Callable[[AnyEvent], Fault | None],
 ) -> Decoded:
     decoded = Decoded([], [], [], [], header)
     indexes: list[int] = []
     for index, line in enumerate(lines):
         event, plain, fault = _one(line, read)
         if fault is None and type(event) is not Refused:
-            fault = closer(event)
+            fault = _reserved_fault(event) or rule_fault(event)
         if fault is None:
             decoded.events.append(event)
             decoded.lines.append(plain)
@@ -298,11 +284,11 @@ def _unwrapped(line: bytes) -> bytes:
     return cloudevents.plain(line) if "specversion" in fields and "model" not in fields else line
 
 
-def _outside_fault(event: AnyEvent) -> Fault | None:
+def _reserved_fault(event: AnyEvent) -> Fault | None:
     for field in ("audit", "blind"):
         if getattr(event, field, None) is not None:
             return Fault("reserved_field", field, f"{field} is set by Penstock alone")
-    return rule_fault(event)
+    return None
 
 
 class _Ids(msgspec.Struct, gc=False):

@@ -26,12 +26,21 @@ ID_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 
 def rule_fault(event: AnyEvent) -> Fault | None:
     """The first rule beyond types, ranges and lengths that `event` breaks, or None."""
+    return _id_fault(event) or _time_fault(event) or _name_fault(event) or _shape_fault(event)
+
+
+def clean_fault(event: AnyEvent) -> Fault | None:
+    """`rule_fault` of an event in whose bytes no control character can stand."""
+    return _id_fault(event) or _time_fault(event) or _shape_fault(event)
+
+
+def _id_fault(event: AnyEvent) -> Fault | None:
     pid = getattr(event, "prediction_id", None)
     if pid is not None and not _ID.fullmatch(pid):
         return Fault(
             "bad_id", "prediction_id", f"{pid[:60]!r} has characters other than A-Z a-z 0-9 . _ : -"
         )
-    return _time_fault(event) or _name_fault(event) or _shape_fault(event)
+    return None
 
 
 def _time_fault(event: AnyEvent) -> Fault | None:

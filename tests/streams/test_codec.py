@@ -48,7 +48,7 @@ def fault(line: bytes) -> tuple[str, str]:
 
 def one_by_one(lines: list[bytes]) -> codec.Decoded:
     """What the exact rules say, without the sweep over the batch."""
-    return codec._one_by_one(lines, codec._decoder.decode, envelopes.Header(), codec._outside_fault)
+    return codec._one_by_one(lines, codec._decoder.decode, envelopes.Header())
 
 
 def shown(found: codec.Decoded) -> tuple[object, ...]:
