@@ -11,6 +11,7 @@ from streams.logs.base import Reader, TopicState
 from streams.logs.faust_reader import FaustReader
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_cluster import answering
+from streams.logs.membership import Membership, given
 
 
 class FaustLog(KafkaLog):
@@ -20,4 +21,8 @@ class FaustLog(KafkaLog):
         # Where it may not join, Faust waits for ever; where there is no coordinator yet, for that.
         with suppress(UnavailableError), answering(f"join the group {group}"):
             self._admin().list_group_offsets(self._cluster.topic(group))
-        return FaustReader(self._cluster, self, state, group=group)
+
+        def told() -> frozenset[int] | None:
+            return given(self._admin(), self._cluster, topic=state.name, group=group)
+
+        return FaustReader(self._cluster, self, state, group=group, membership=Membership(told))

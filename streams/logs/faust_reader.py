@@ -17,6 +17,7 @@ from streams.logs.base import GapError, Log, Record, TopicState
 from streams.logs.faust_app import Assignment, FaustApp
 from streams.logs.kafka_cluster import Cluster
 from streams.logs.kafka_reader import KafkaReader
+from streams.logs.membership import Membership
 from streams.logs.queues import Queues
 from streams.logs.same_topic import SameTopic
 
@@ -32,11 +33,20 @@ TRIES = 10  # seeks in vain before the app is started anew
 class FaustReader:
     """A `Reader` whose partitions are given and taken by the group's coordinator, through Faust."""
 
-    def __init__(self, cluster: Cluster, log: Log, state: TopicState, *, group: str) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        log: Log,
+        state: TopicState,
+        *,
+        group: str,
+        membership: Membership,
+    ) -> None:
         self._cluster = cluster
         self._log = log
         self._state = state
         self._group = group
+        self._membership = membership
         self._known = Assignment()  # what the caller was told is ours
         self._queues = Queues()
         self._astray: set[int] = set()  # the app is to be told where to read
@@ -73,6 +83,7 @@ class FaustReader:
     def poll(self, *, max_bytes: int, timeout_s: float) -> list[Record]:
         deadline = time.monotonic() + timeout_s
         self._begin_again_if_ended()
+        self._begin_again_if_out_of_touch()
         self._tell()
         while True:
             if self._queues.bytes < ENOUGH_BYTES:
@@ -107,6 +118,7 @@ class FaustReader:
         self._lose_all()
         self._known = Assignment()
         self._app = self._new_app()
+        self._membership.joins()
 
     def _begin_again_if_ended(self) -> None:
         failure = self._app.failure
@@ -114,6 +126,13 @@ class FaustReader:
             self._same.check()  # an app that finds no brokers would only end again
             self._begin_again()
             raise failure
+
+    def _begin_again_if_out_of_touch(self) -> None:
+        try:
+            self._membership.check(self._app.assignment().partitions)
+        except UnavailableError:
+            self._begin_again()
+            raise
 
     def _lose_all(self) -> None:
         for partition in list(self._queues):
