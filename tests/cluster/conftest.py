@@ -8,11 +8,15 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from penstock.settings import ENGINES
+from penstock import topics
+from penstock.installation import prepare
+from penstock.migrations import upgrade
+from penstock.settings import ENGINES, Settings, read_settings
 from tests.cli.conftest import free_port
 
 PATIENCE_S = 60
@@ -27,6 +31,11 @@ class Place:
         self.url = f"http://127.0.0.1:{port}"
         self.said = folder.parent / "said"  # by every role, on stderr
         self.playing: list[subprocess.Popen[str]] = []
+
+    @property
+    def settings(self) -> Settings:
+        """The installation, for this process."""
+        return read_settings({k: v for k, v in self.env.items() if k.startswith("PENSTOCK_")})
 
     def run(self, *args: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """One command, to its end."""
@@ -78,29 +87,47 @@ class Place:
 
 
 @pytest.fixture
-def bare(tmp_path, kafka_server, topic_prefix, postgres_url) -> Iterator[Place]:
+def postgres_url(postgres_server) -> Iterator[str]:
+    """Of a database with the schema."""
+    with postgres_server.fresh(upgrade) as url:
+        yield url
+
+
+@pytest.fixture
+def bare(tmp_path, kafka_server, topic_prefix, postgres_server) -> Iterator[Place]:
     """Settings that name a broker and a database, and nothing made in either."""
+    with (
+        postgres_server.fresh() as url,
+        _placed(tmp_path, kafka_server.address, topic_prefix, url) as place,
+    ):
+        yield place
+
+
+@pytest.fixture
+def place(tmp_path, kafka_server, topic_prefix, postgres_url) -> Iterator[Place]:
+    """The same with topics and schema."""
+    with _placed(tmp_path, kafka_server.address, topic_prefix, postgres_url) as place:
+        topics.ensure(place.settings)
+        prepare(place.settings)
+        yield place
+
+
+@contextmanager
+def _placed(folder: Path, servers: str, prefix: str, database: str) -> Iterator[Place]:
     place = Place(
-        tmp_path / "data",
+        folder / "data",
         free_port(),
-        PENSTOCK_KAFKA_SERVERS=kafka_server.address,
-        PENSTOCK_KAFKA_PREFIX=topic_prefix,
-        PENSTOCK_DATABASE_URL=postgres_url,
+        PENSTOCK_KAFKA_SERVERS=servers,
+        PENSTOCK_KAFKA_PREFIX=prefix,
+        PENSTOCK_DATABASE_URL=database,
     )
-    yield place
-    place.end()
+    try:
+        yield place
+    finally:
+        place.end()
 
 
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     """What workers read Kafka with."""
     return str(request.param)
-
-
-@pytest.fixture
-def place(bare: Place) -> Place:
-    """The same with topics and schema."""
-    for command in (("topics", "ensure"), ("db", "upgrade")):
-        done = bare.run(*command)
-        assert done.returncode == 0, done.stderr
-    return bare

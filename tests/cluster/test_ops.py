@@ -15,7 +15,6 @@ from penstock.direct import Direct
 from penstock.installation import opened
 from streams.topics import EVENTS
 from tests.cli.conftest import free_port, lines, prediction
-from tests.cluster.fleet import Fleet
 
 pytestmark = pytest.mark.cluster
 
@@ -96,7 +95,7 @@ def test_what_is_cut_off_makes_not_ready_restarts_nobody_and_status_says_which(
 def test_a_record_whose_codec_is_not_installed_ends_a_worker_with_the_reason_and_loses_nothing(
     place,
 ):
-    settings = Fleet(place.env, place.said).settings
+    settings = place.settings
     with opened(settings) as here:
         Direct(here.log).take(lines(*[prediction(k) for k in range(50)]).splitlines())
     with KafkaProducer(

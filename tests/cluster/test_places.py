@@ -16,7 +16,6 @@ from streams.errors import ConfigError
 from streams.tables import gap
 from streams.topics import EVENTS
 from tests.cli.conftest import lines, prediction
-from tests.cluster.fleet import Fleet
 from tests.contracts.logs import KafkaPlace
 from tests.crash.content import content, differences
 
@@ -25,9 +24,9 @@ PATIENCE_S = 60
 
 
 @pytest.fixture
-def settings(place, tmp_path, engine):
+def settings(place, engine):
     place.env["PENSTOCK_ENGINE"] = engine
-    return Fleet(place.env, tmp_path / "log").settings
+    return place.settings
 
 
 @pytest.fixture
@@ -83,8 +82,7 @@ def test_a_store_put_back_to_an_older_copy_is_replayed_to_the_same_counts(
             expected = content(here.engine)
 
             place.env["PENSTOCK_DATABASE_URL"] = older
-            back = Fleet(place.env, settings.data_dir / "log").settings
-            with opened(back, role="intake") as restored:
+            with opened(place.settings, role="intake") as restored:
                 assert counted_all(restored, owner="after") > 0
                 found = content(restored.engine)
 
