@@ -24,6 +24,10 @@ from tests.real_data import NOT_SHIPPED
 # that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A broker of the tests lives for seconds: of what Java compiles to the last it has nothing, and
+# that is half of what it costs.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.register_profile("wide", derandomize=True, deadline=None, database=None)
 settings.register_profile("fuzz", deadline=None, max_examples=1_000)
