@@ -1,13 +1,10 @@
 """Rollouts as the command line shows them. Pure."""
 
-from typing import Any
-
 from msgspec import Struct
 
 from rollout.courses import LIVE, Kind, Step, weight
 from rollout.decisions import Decision, Judged, Person
 from rollout.store import Standing
-from streams.models import duration_ms
 
 
 class StepView(Struct, frozen=True, kw_only=True):
@@ -107,8 +104,7 @@ def ahead(standing: Standing) -> str:
 
 
 def _deadline(standing: Standing, step: Step | None) -> int | None:
-    text: Any = getattr(step.stage, "deadline", None) if step else None
-    return standing.state.due_from_ms + duration_ms(text) if text else None
+    return standing.state.due_from_ms + step.deadline_ms if step else None
 
 
 def _state(standing: Standing, number: int) -> str:

@@ -9,7 +9,7 @@ from rollout.courses import Course, Kind, Step
 from rollout.futures import Ended, Passed
 from rollout.needs import Seen, need
 from rollout.rates import Rates
-from rollout.spec import Full, Metric, Spec
+from rollout.spec import Metric, Spec
 from rollout.stages import Signal
 from streams.models import DAY_MS, MINUTE_MS, duration_ms
 
@@ -44,26 +44,17 @@ def warnings(
         stopped = [end for end in reached if end.steps[-1].step == step.name]
         late = [end.steps[-1] for end in stopped if end.signal is Signal.DEADLINE]
         blind = sum(end.signal is Signal.BLIND for end in stopped) / len(equal)
-        endless = [end.steps[-1] for end in stopped if end.outcome == "open"]
         if len(late) >= OFTEN * len(equal):
             yield _late(spec, step, rates, requests_a_day, len(late) / len(equal), late)
         if blind >= OFTEN:
             yield _blind(spec, step, rates, requests_a_day, blind)
-        if len(endless) >= OFTEN * len(equal):
-            yield Warned(
-                step=step.name,
-                chance=len(endless) / len(equal),
-                reason=f"it does not end by itself: it waits for {_most(endless)}",
-                fix=_GATES.get(_most(endless), "a person who ends it"),
-            )
 
 
 def _blind(spec: Spec, step: Step, rates: Rates, requests_a_day: float, chance: float) -> Warned:
     """Every gap between two answers may be the one that is too long."""
     pace = requests_a_day * _share(spec, step, rates) / DAY_MS
     silent_ms = duration_ms(spec.blind_after)
-    days = 7.0 if isinstance(step.stage, Full) else duration_ms(step.stage.deadline) / DAY_MS
-    enough_ms = max(0.0, math.log(max(pace * days * DAY_MS / _SELDOM, 1.0))) / pace
+    enough_ms = max(0.0, math.log(max(pace * step.deadline_ms / _SELDOM, 1.0))) / pace
     return Warned(
         step=step.name,
         chance=chance,
@@ -81,12 +72,11 @@ def _late(
 ) -> Warned:  # fmt: skip
     gate = _most(stuck)
     metric = spec.by_name.get(gate)
-    assert not isinstance(step.stage, Full)
     return Warned(
         step=step.name,
         chance=chance,
         reason=(
-            f"its deadline of {step.stage.deadline} comes first: {gate} is"
+            f"its deadline of {step.deadline} comes first: {gate} is"
             f" {'not proven safe' if metric else 'open'} by then"
         ),
         fix=(
@@ -107,9 +97,8 @@ def _more(spec: Spec, step: Step, metric: Metric, rates: Rates, requests_a_day: 
     """How much more it takes by S11: units grow as the square of what the margin shrinks by."""
     seen = Seen(rate=rates.of(metric.name).mean, disagree=rates.disagree)
     wanted = need(spec, metric, weight=step.weight, seen=seen)
-    assert not isinstance(step.stage, Full)
     age_ms = sum(duration_ms(text) for text in (metric.exposure, metric.matures) if text)
-    left_days = (duration_ms(step.stage.deadline) - age_ms) / DAY_MS
+    left_days = (step.deadline_ms - age_ms) / DAY_MS
     if left_days <= 0:
         return f"a deadline beyond the {age_ms / DAY_MS:g} d that its outcomes take to count"
     if wanted is None:

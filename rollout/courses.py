@@ -70,6 +70,20 @@ class Step(msgspec.Struct, frozen=True):
     on_deadline: Otherwise = "rollback"
 
     @property
+    def deadline_ms(self) -> int:
+        """For how long a rollout stays in the stage at most; in probation unless it ends well."""
+        if isinstance(self.stage, Full) and self.stage.deadline is None:
+            return 2 * duration_ms(self.stage.probation)
+        return duration_ms(self.deadline)
+
+    @property
+    def deadline(self) -> str:
+        """The same in words."""
+        if isinstance(self.stage, Full):
+            return self.stage.deadline or f"twice {self.stage.probation}"
+        return self.stage.deadline
+
+    @property
     def name(self) -> str:
         return f"{self.kind}[{self.number}]" if self.kind is Kind.CANARY else self.kind.value
 
@@ -113,17 +127,14 @@ def _steps(
     before: Step | None,
     spec: Spec,
 ) -> list[Step]:
-    match stage:
-        case Full():
-            return [Step(Kind.PROBATION, stage, 100.0)]
-        case Approval():
-            held = before or Step(Kind.APPROVAL, stage, 0.0)
-            return [
-                Step(
-                    Kind.APPROVAL, stage, held.weight, scope=held.scope,
-                    confirm_ms=held.confirm_ms, on_deadline=stage.otherwise,
-                )
-            ]  # fmt: skip
+    if isinstance(stage, Approval):
+        held = before or Step(Kind.APPROVAL, stage, 0.0)
+        return [
+            Step(
+                Kind.APPROVAL, stage, held.weight, scope=held.scope,
+                confirm_ms=held.confirm_ms, on_deadline=stage.otherwise,
+            )
+        ]  # fmt: skip
     ends = stage.on_deadline or spec.on_deadline
     match stage:
         case Shadow():
@@ -142,6 +153,8 @@ def _steps(
             ]
         case ABTest():
             return [Step(Kind.AB, stage, stage.weight, on_deadline=ends)]
+        case Full():
+            return [Step(Kind.PROBATION, stage, 100.0, on_deadline=ends)]
 
 
 def moved(before: Course, after: Course, place: Place) -> Place:

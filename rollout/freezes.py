@@ -1,8 +1,7 @@
 """When nothing may advance: spans that begin on a cron schedule in a time zone of their own."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
-from itertools import islice, pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cronsim import CronSim, CronSimError
@@ -27,18 +26,22 @@ def frozen_until(freezes: Iterable[Freeze], now_ms: int) -> int | None:
 
 def begun_ms(freeze: Freeze, now_ms: int) -> int:
     """The latest start that is not after `now_ms`; a schedule that never fires has 0."""
-    found = next(_starts(freeze, now_ms + 1_000, back=True), None)
+    found = next(_starts_before(freeze, now_ms + 1_000), None)
     return 0 if found is None else int(found.timestamp() * 1000)
 
 
-def is_endless(freeze: Freeze, now_ms: int) -> bool:
-    """Whether each span from `now_ms` on reaches into the next, so that nothing ever advances."""
-    starts = (start.timestamp() for start in islice(_starts(freeze, now_ms), _CHAINED))
-    length_s = duration_ms(freeze.length) / 1000
-    return all(after - before <= length_s for before, after in pairwise(starts))
+def is_endless(freezes: Collection[Freeze], now_ms: int) -> bool:
+    """Whether each span from `now_ms` on reaches into another, so that nothing ever advances."""
+    at_ms = now_ms
+    for _ in range(_CHAINED):
+        until_ms = frozen_until(freezes, at_ms)
+        if until_ms is None:
+            return False
+        at_ms = until_ms
+    return True
 
 
-def _starts(freeze: Freeze, at_ms: int, *, back: bool = False) -> CronSim:
+def _starts_before(freeze: Freeze, at_ms: int) -> CronSim:
     try:
         zone = ZoneInfo(freeze.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -49,7 +52,7 @@ def _starts(freeze: Freeze, at_ms: int, *, back: bool = False) -> CronSim:
         ) from error
     try:
         return CronSim(freeze.cron, datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(zone),
-                       reverse=back)  # fmt: skip
+                       reverse=True)  # fmt: skip
     except CronSimError as error:
         raise InputError(
             f"{freeze.cron!r} is no schedule: {str(error).lower()}",

@@ -25,7 +25,7 @@ from rollout.rules.places import required
 from rollout.scenes import Facts, Scene
 from rollout.sighting import Bench, Sight
 from rollout.signals import due, grows
-from rollout.spec import Approval, Full, Least
+from rollout.spec import Approval, Least
 from rollout.stages import Signal
 from rollout.states import State, folded
 from rollout.timing import looks, silence_ms
@@ -38,10 +38,7 @@ Ints = npt.NDArray[np.int64]
 _WHO = "plan"
 
 
-Outcome = Literal["promoted", "rolled back", "paused", "open"]
-
-PATIENCE = 5
-"""How many times its probation a future waits for the end of it."""
+Outcome = Literal["promoted", "rolled back", "paused"]
 
 
 class Passed(Struct, frozen=True, kw_only=True):
@@ -59,8 +56,7 @@ class Ended(Struct, frozen=True, kw_only=True):
     """What became of one future.
 
     Args:
-        outcome: of a course without full weight, "promoted" says that it came to its end; "open" is
-            one whose probation does not end by itself.
+        outcome: of a course without full weight, "promoted" says that it came to its end.
         signal: the last decision.
         safe: metrics that some look called safe.
         labels: that people gave.
@@ -99,23 +95,13 @@ class _Future:
     def played(self) -> Ended:
         for signal in (Signal.PLAN, Signal.START):
             self._decide(signal, _person(1))
-        while self._state.place.kind in LIVE and not self._waits_for_ever():
+        while self._state.place.kind in LIVE:
             stage = self._step.stage
             if isinstance(stage, Approval):
                 for k in range(len(self._state.signed), stage.count):
                     self._decide(Signal.SIGN, _person(1 + k, *stage.people))
             self._stretch()
-        if self._state.place.kind in LIVE:
-            self._leave(None)
         return self._ended()
-
-    def _waits_for_ever(self) -> bool:
-        """Whether probation does not end: it has no deadline, and a spent budget needs a person."""
-        stage = self._step.stage
-        if not isinstance(stage, Full):
-            return False
-        patience_ms = PATIENCE * max(duration_ms(stage.probation), DAY_MS)
-        return self._now_ms - self._state.since_ms > patience_ms
 
     # --- looks
 
@@ -237,8 +223,8 @@ class _Future:
         if self._drawn:
             self._drawn[-1].closes_ms = self._now_ms
 
-    def _leave(self, signal: Signal | None) -> None:
-        """The step is over by this signal; None: nothing ends it."""
+    def _leave(self, signal: Signal) -> None:
+        """The step is over by this signal."""
         days = (self._now_ms - self._state.since_ms) / DAY_MS
         advanced = signal in (Signal.ADVANCE, Signal.FINISH)
         passed = Passed(step=self._step.name, days=days, advanced=advanced, gates=self._gates)
@@ -267,7 +253,6 @@ _OUTCOMES: dict[Kind, Outcome] = {
     Kind.DONE: "promoted",
     Kind.ROLLING_BACK: "rolled back",
     Kind.PAUSED: "paused",
-    Kind.PROBATION: "open",
 }
 
 

@@ -13,9 +13,9 @@ from rollout.drawing import World
 from rollout.futures import Ended, Outcome, Passed, future
 from rollout.rates import Rates, joined
 from rollout.scenarios import Scenario, Shift, scenarios
-from rollout.spec import Full, Rollout
+from rollout.spec import Rollout
 from rollout.stages import Signal
-from streams.models import DAY_MS, Declaration, duration_ms
+from streams.models import DAY_MS, Declaration
 
 FUTURES = 100
 """Of each scenario: a chance of one half is known to 10 points (two standard errors)."""
@@ -28,8 +28,8 @@ class Fate(Struct, frozen=True, kw_only=True):
     """What becomes of the rollout in one scenario; chances are shares of its futures.
 
     Args:
-        promoted, rolled_back, paused, open: one of them. Of a course without full weight,
-            `promoted` says that it comes to its end; `open` that probation does not end by itself.
+        promoted, rolled_back, paused: one of them. Of a course without full weight, `promoted` says
+            that it comes to its end.
         harm: rolled back because harm was proven.
         deadline: found open by a deadline, which goes back or pauses as the spec says.
         blind: rolled back because no evidence came for `blindAfter`.
@@ -42,7 +42,6 @@ class Fate(Struct, frozen=True, kw_only=True):
     promoted: float
     rolled_back: float
     paused: float
-    open: float
     harm: float
     deadline: float
     blind: float
@@ -71,7 +70,7 @@ class StepPlan(Struct, frozen=True, kw_only=True):
     days: float | None
     days_10: float | None
     days_90: float | None
-    deadline_days: float | None
+    deadline_days: float
     waits_for: str
 
 
@@ -170,7 +169,6 @@ def _fate(scenario: Scenario, ends: Sequence[Ended]) -> Fate:
         promoted=outcomes["promoted"] / count,
         rolled_back=outcomes["rolled back"] / count,
         paused=outcomes["paused"] / count,
-        open=outcomes["open"] / count,
         harm=signals[Signal.HARM] / count,
         deadline=signals[Signal.DEADLINE] / count,
         blind=signals[Signal.BLIND] / count,
@@ -192,7 +190,6 @@ def _steps(world: World, ends: Sequence[Ended]) -> Iterable[StepPlan]:
             continue
         went_on = [each for each in passed if each.advanced]
         tenth, median, ninetieth = _days([each.days for each in went_on])
-        deadline = None if isinstance(step.stage, Full) else step.stage.deadline
         yield StepPlan(
             scenario=world.scenario.name,
             step=step.name,
@@ -202,7 +199,7 @@ def _steps(world: World, ends: Sequence[Ended]) -> Iterable[StepPlan]:
             days=median,
             days_10=tenth,
             days_90=ninetieth,
-            deadline_days=duration_ms(deadline) / DAY_MS if deadline else None,
+            deadline_days=step.deadline_ms / DAY_MS,
             waits_for=bottleneck(passed),
         )
 

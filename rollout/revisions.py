@@ -85,6 +85,7 @@ _BY_PATTERN = {
     tuple(pattern.split(".")): way for way, patterns in DIRECTIONS.items() for pattern in patterns
 }
 _FIXED = {tuple(field.split(".")) for field in FIXED}
+_PROBATIONS_END = ("spec", "stages", "full", "deadline")
 _Place = tuple[str, ...]
 
 
@@ -114,6 +115,8 @@ def changes(before: Rollout, after: Rollout) -> tuple[Change, ...]:
             loosens = loosens and place[2] in guards
         elif place[:2] == ("spec", "stages") and place[2] not in stages:
             loosens = is_further  # a stage more is a test more, unless it takes new traffic
+        elif place == _PROBATIONS_END:
+            loosens = loosens or was is None  # it had one, which hung on another field
         found.append(Change(field, was, now, loosens))
     return tuple(found)
 

@@ -103,14 +103,17 @@ def _invalid(scene: Scene) -> Call | None:
 
 def _deadline(scene: Scene) -> Call | None:
     """Also while it is paused: a pause that nobody ends must not keep a challenger's traffic."""
-    if scene.kind not in _WATCHED or isinstance(scene.step.stage, Full):
+    if scene.kind not in _WATCHED:
         return None
-    due_ms = scene.state.due_from_ms + duration_ms(scene.step.stage.deadline)
+    due_ms = scene.state.due_from_ms + scene.step.deadline_ms
     stays_paused = scene.kind is Kind.PAUSED and scene.step.on_deadline == "pause"
     if scene.now_ms < due_ms or stays_paused:
         return None
-    told = f"the deadline of {scene.step.kind} is over: {scene.step.stage.deadline}"
-    cause = Time(due_ms=due_ms, reasons=(told, *(wait.reason for wait in waits(scene))))
+    waiting = waits(scene)
+    if isinstance(scene.step.stage, Full) and all(wait.until_ms is not None for wait in waiting):
+        return None  # nothing speaks against it: it ends well, perhaps after a freeze
+    told = f"the deadline of {scene.step.kind} is over: {scene.step.deadline}"
+    cause = Time(due_ms=due_ms, reasons=(told, *(wait.reason for wait in waiting)))
     return Call(signal=Signal.DEADLINE, cause=cause)
 
 

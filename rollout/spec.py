@@ -230,6 +230,9 @@ class Full(_Part, frozen=True, kw_only=True):
 
     probation: Duration
     keep_warm: bool = True
+    deadline: Duration | None = None
+    """Of a probation that is over and may not end well; None: twice the probation."""
+    on_deadline: Otherwise | None = None
 
 
 class Stage(_Part, frozen=True, kw_only=True):

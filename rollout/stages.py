@@ -78,6 +78,7 @@ _BY_KIND: dict[Kind, dict[Signal, Target]] = {
         Signal.ROLLBACK: Kind.ROLLING_BACK,
         Signal.HARM: Kind.ROLLING_BACK,
         Signal.BLIND: Kind.ROLLING_BACK,
+        Signal.DEADLINE: _To.AS_DECLARED,
         Signal.INVALID: Kind.PAUSED,
         Signal.PAUSE: Kind.PAUSED,  # it does not finish meanwhile
         Signal.REVISE: _To.STAY,

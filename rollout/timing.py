@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rollout.courses import Step
-from rollout.spec import Full, Least
+from rollout.spec import Least
 from rollout.states import State
 from streams.models import DAY_MS, MINUTE_MS, duration_ms
 
@@ -23,7 +23,7 @@ _NEVER = 1e-15  # a chance
 def looks(
     step: Step, state: State, *, from_ms: int, ages_ms: Iterable[int], clocks_ms: Iterable[float]
 ) -> Ints:
-    """From now to the deadline, or to the end of probation: often at first, then less and less,
+    """From now to the deadline: often at first, then less and less,
     and whenever a clock says that something is due.
 
     Args:
@@ -34,11 +34,9 @@ def looks(
     least = getattr(stage, "least", Least())
     spans = [least.age, *(getattr(stage, name, None) for name in ("dwell", "probation"))]
     clocks = [*clocks_ms, *(since_ms + duration_ms(text) for text in spans if text)]
-    if isinstance(stage, Full):  # a freeze may make it longer
-        probation_ms = duration_ms(stage.probation)
-        ends_ms = max(since_ms + probation_ms, from_ms + max(probation_ms, DAY_MS))
-    else:
-        ends_ms = state.due_from_ms + duration_ms(stage.deadline)
+    ends_ms = state.due_from_ms + step.deadline_ms
+    if ends_ms <= from_ms:  # only a freeze holds a probation for longer
+        ends_ms = from_ms + DAY_MS
     span_ms = max(ends_ms - from_ms, 2 * MINUTE_MS)
     ages = [each for each in set(ages_ms) if span_ms / LOOKS < each < span_ms]
     gaps = np.geomspace(span_ms / _SHORTEST, span_ms, LOOKS // (1 + len(ages)))

@@ -21,7 +21,7 @@ from rollout.knowledge import facts
 from rollout.looks import digest
 from rollout.scenes import Scene
 from rollout.seals import Part, broken
-from rollout.spec import Rollout
+from rollout.spec import Full, Rollout
 from rollout.stages import Signal
 from rollout.states import State, folded
 from streams.errors import Error, InputError
@@ -216,11 +216,12 @@ def _is_due(
 
 def _due_ms(made: Decision, state: State, course: Course) -> int | None:
     """When the time that decided was over; None where it does not follow from spec and state."""
-    stage: Any = course[state.place.step].stage
+    step = course[state.place.step]
     match made.signal:
         case Signal.DEADLINE:
-            return state.due_from_ms + duration_ms(stage.deadline)
+            return state.due_from_ms + step.deadline_ms
         case Signal.FINISH:
-            return state.since_ms + duration_ms(stage.probation)
+            assert isinstance(step.stage, Full)
+            return state.since_ms + duration_ms(step.stage.probation)
         case _:
             return None

@@ -44,7 +44,7 @@ def plan(
         found,
         {
             "fates": [
-                "scenario", "promoted", "rolled_back", "paused", "open", "harm", "deadline",
+                "scenario", "promoted", "rolled_back", "paused", "harm", "deadline",
                 "blind", "days", "days_90", "labels", "extra",
             ],
             "steps": [

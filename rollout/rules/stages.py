@@ -92,6 +92,11 @@ def times(spec: Spec) -> Iterator[Fault]:
                 f"{len(stage.weights)} steps of {stage.dwell} do not fit into {stage.deadline}",
                 "a longer deadline, or fewer steps",
             )
+        if kind == "full" and stage.deadline and ms(stage.deadline) <= ms(stage.probation):
+            yield Fault(
+                (*path, "deadline"), f"{stage.deadline} is not after the probation of"
+                f" {stage.probation}", f"above {stage.probation}; without one it is twice as long",
+            )  # fmt: skip
         if kind == "supervised" and ms(stage.confirm_within) >= ms(stage.deadline):
             yield Fault((*path, "confirmWithin"), "is not before the deadline")
     if ms(spec.blind_after) < 2 * 60_000:

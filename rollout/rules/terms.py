@@ -58,7 +58,7 @@ def freezes(spec: Spec) -> Iterator[Fault]:
         if not ms(freeze.length):
             yield Fault((*place, "for"), f"{freeze.length} is no time at all", "for example 64h")
         try:
-            endless = is_endless(freeze, _SOME_TIME_MS)
+            endless = is_endless([freeze], _SOME_TIME_MS)
         except InputError as error:
             yield Fault((*place, error.field), error.message, error.fix)
             continue
@@ -67,6 +67,11 @@ def freezes(spec: Spec) -> Iterator[Fault]:
                 (*place, "for"), f"{freeze.length} reaches into the next start: nothing ever"
                 " advances", "a shorter span, or a rarer start",
             )  # fmt: skip
+            return
+    if len(spec.freeze) > 1 and is_endless(spec.freeze, _SOME_TIME_MS):
+        yield Fault(
+            at("freeze"), "together they leave no time in which anything advances", "fewer of them"
+        )
 
 
 RULES: tuple[Rule, ...] = (versions, slices, audits, freezes)

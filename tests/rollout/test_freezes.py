@@ -40,9 +40,18 @@ def test_of_overlapping_spans_the_last_end_counts():
 def test_spans_that_reach_into_each_other_are_endless():
     now = ms(2026, 1, 1)
 
-    assert is_endless(Freeze(cron="0 0 * * *", length="1d"), now)
-    assert not is_endless(Freeze(cron="0 0 * * *", length="23h"), now)
-    assert not is_endless(WEEKEND, now)
+    assert is_endless([Freeze(cron="0 0 * * *", length="1d")], now)
+    assert not is_endless([Freeze(cron="0 0 * * *", length="23h")], now)
+    assert not is_endless([WEEKEND], now)
+
+
+def test_spans_that_fill_each_others_gaps_are_endless():
+    now = ms(2026, 1, 1)
+    days, nights = Freeze(cron="0 6 * * *", length="12h"), Freeze(cron="0 18 * * *", length="12h")
+
+    assert is_endless([days, nights], now)
+    assert not is_endless([days], now)
+    assert not is_endless([days, WEEKEND], now)
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,7 @@ STAGES = [
     ([("stages.+", {"shadow": {"require": ["latency"], "deadline": "1d"}})],
      "spec.stages[6].shadow", "cannot come after full"),
     ([("stages.+", {"full": {"probation": "30d"}})], "spec.stages[6].full", "stands twice"),
+    ([("stages.full.full.deadline", "21d")], "spec.stages[5].full.deadline", "not after the"),
     ([("stages.canary.canary.weights", [2, 10, 5])],
      "spec.stages[2].canary.weights[2]", "5 % is no growth over 10 %"),
     ([("stages.canary.canary.weights", [1, 5])],

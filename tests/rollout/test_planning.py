@@ -159,9 +159,13 @@ def test_a_spent_harm_budget_rolls_back_though_no_margin_is_crossed():
     ends = [list(futures(each, shifts, 5)) for each in (declared, bounded)]
 
     assert {end.signal for end in ends[0]} == {Signal.FINISH}
-    assert {end.outcome for end in ends[1]} <= {"rolled back", "open"}
-    assert any(end.signal is Signal.HARM and end.extra["wrong"] > 50 for end in ends[1])
-    assert all(end.steps[-1].gates == ("harmBudget",) for end in ends[1] if end.outcome == "open")
+    assert {end.outcome for end in ends[1]} == {"rolled back"}
+    assert {end.signal for end in ends[1]} == {Signal.HARM, Signal.DEADLINE}
+    assert all(end.extra["wrong"] > 50 for end in ends[1])
+    late = [end.steps[-1] for end in ends[1] if end.signal is Signal.DEADLINE]
+    assert {(each.step, each.days, each.gates) for each in late} == {
+        ("probation", 2.0, ("harmBudget",))
+    }
 
 
 def test_an_effect_is_a_scenario_of_its_own():

@@ -71,6 +71,9 @@ LOOSENING = [
     ("stages.ab.ab.goal", "revenue"),
     ("stages.full.full.probation", "20d"),
     ("stages.full.full.keepWarm", "false"),
+    ("stages.full.full.deadline", "90d"),
+    ("stages.full.full.deadline", "25d"),  # how that compares hangs on the probation
+    ("stages.full.full.onDeadline", "pause"),
 ]
 NOT_LOOSENING = [
     ("metadata.owner", "ann"),
@@ -102,6 +105,7 @@ NOT_LOOSENING = [
     ("stages.approval.approval.count", 2),
     ("stages.ab.ab.weight", 40),
     ("stages.full.full.probation", "30d"),
+    ("stages.full.full.onDeadline", "rollback"),
 ]
 
 

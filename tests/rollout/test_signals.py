@@ -12,7 +12,7 @@ from rollout.decisions import Evidence, Judged, Person, Time
 from rollout.gates import waits
 from rollout.scenes import Facts, Reached, Scene
 from rollout.signals import due
-from rollout.spec import Freeze, HarmBudget, Least, Metric, Shadow, Stage, VersionRef
+from rollout.spec import Freeze, Full, HarmBudget, Least, Metric, Shadow, Stage, VersionRef
 from rollout.stages import Signal
 from rollout.states import State
 from streams.models import DAY_MS, HOUR_MS
@@ -201,6 +201,62 @@ def test_the_harm_budget_holds_by_its_estimate_and_goes_back_by_its_least():
     assert signal("ab", SAFE, of=budget, extra_least=10.0, extra_estimate=51.0) is None
     assert signal("ab", SAFE, of=budget, extra_least=51.0, extra_estimate=90.0) is Signal.HARM
     assert signal("ab", SAFE, extra_least=51.0, extra_estimate=90.0) is Signal.ADVANCE
+
+
+BUDGET = replace(SPEC, harm_budget=HarmBudget(metric="errors", extra=50))
+
+
+def ends_with(full):
+    return replace(BUDGET, stages=(*BUDGET.stages[:-1], Stage(full=full)))
+
+
+UNPROVEN = {"extra_least": 10.0, "extra_estimate": 51.0}
+
+
+@pytest.mark.parametrize(
+    ("of", "to"),
+    [
+        (BUDGET, Kind.ROLLING_BACK),
+        (replace(BUDGET, on_deadline="pause"), Kind.PAUSED),
+        (ends_with(Full(probation="21d", on_deadline="pause")), Kind.PAUSED),
+    ],
+    ids=["back by default", "asked by the spec", "asked by the stage"],
+)
+def test_a_probation_over_its_budget_waits_once_more_as_long_and_then_ends(of, to):
+    before, due_ = (scene("probation", of=of, hours=h * 24, **UNPROVEN) for h in (41.9, 42))
+    assert due(before) is None
+
+    call = due(due_)
+
+    assert call.signal is Signal.DEADLINE
+    assert call.cause.reasons == (
+        "the deadline of probation is over: twice 21d",
+        "about 51 extra bad outcomes, of 50 at most",
+    )
+    assert stages.advance(due_.course, due_.state.place, call.signal).kind is to
+
+
+def test_a_probation_may_name_its_deadline():
+    of = ends_with(Full(probation="21d", deadline="30d"))
+
+    assert signal("probation", of=of, hours=30 * 24 - 1, **UNPROVEN) is None
+    assert signal("probation", of=of, hours=30 * 24, **UNPROVEN) is Signal.DEADLINE
+
+
+def test_a_probation_that_is_through_ends_well_whenever_somebody_looks():
+    kept = UNPROVEN | {"extra_estimate": 50.0}
+    frozen = replace(BUDGET, freeze=(FRIDAY,))
+
+    assert signal("probation", of=BUDGET, hours=60 * 24, **kept) is Signal.FINISH
+    assert signal("probation", of=frozen, hours=60 * 24, **kept) is None  # a freeze ends by itself
+    assert signal("probation", of=frozen, hours=60 * 24, **UNPROVEN) is Signal.DEADLINE
+
+
+def test_a_paused_probation_ends_at_its_deadline_unless_that_asks_people():
+    asks = replace(SPEC, on_deadline="pause")
+
+    assert signal("probation", kind=Kind.PAUSED, hours=42 * 24) is Signal.DEADLINE
+    assert signal("probation", kind=Kind.PAUSED, of=asks, hours=42 * 24) is None
 
 
 def test_of_two_challengers_the_one_that_harms_goes_and_the_other_goes_on():

@@ -24,7 +24,7 @@ from rollout.watching import watch
 from streams.db.clock import Clock
 from streams.db.engine import reading, writing
 from streams.errors import ConflictError
-from streams.models import Declaration
+from streams.models import HOUR_MS, Declaration
 from tests.rollout import counting as world
 from tests.rollout.looking import BEGINS, NAME
 from tests.rollout.test_acting import person
@@ -85,11 +85,11 @@ class Floor:
 def begun(ready):
     """A rollout in its first canary, as a function of how often the challenger errs."""
 
-    def begin(bad):
+    def begin(bad, spec=SPEC):
         spine.prepare(ready, [(MODEL, spine.T0)])
         floor = Floor(ready, bad=bad)
         with writing(ready) as connection:
-            store.create(connection, read(SPEC)[0], reason="r", now_ms=spine.T0, by="ann")
+            store.create(connection, read(spec)[0], reason="r", now_ms=spine.T0, by="ann")
         for signal in (Signal.PLAN, Signal.START):
             wanted = Ask(rollout=NAME, signal=signal, cause=person("ann"))
             decide(ready, wanted, now_ms=spine.T0, wall_ms=spine.T0, freezing=freeze)
@@ -136,6 +136,24 @@ def test_a_challenger_that_is_as_good_comes_to_full_weight(begun):
     with reading(floor.engine) as connection:
         assert store.live(connection) == []
         assert routes.newest(connection)[0].champion.version == "42"
+
+
+@pytest.mark.slow
+def test_one_that_keeps_its_margin_and_costs_too_much_goes_back_at_the_end(begun, tmp_path):
+    budget = b"  harmBudget: {metric: errors, extra: 40}\n  blindAfter:"
+    floor = begun(bad=0.08, spec=SPEC.replace(b"  blindAfter:", budget))
+    for _ in range(150):
+        floor.pass_by()
+        if floor.made and floor.made[-1].after.kind is Kind.ROLLING_BACK:
+            break
+
+    assert [made.signal for made in floor.made] == [Signal.ADVANCE, Signal.ADVANCE, Signal.DEADLINE]
+    full, back = floor.made[-2:]
+    assert back.at_ms - full.at_ms == 4 * HOUR_MS  # twice the probation
+    assert back.cause.reasons[0] == "the deadline of probation is over: twice 2h"
+    assert "extra bad outcomes, of 40 at most" in back.cause.reasons[1]
+    export(Store(floor.engine, Clock()), NAME, tmp_path / "spam-42.jsonl")
+    assert verified((tmp_path / "spam-42.jsonl").read_bytes()).stage is Kind.ROLLING_BACK
 
 
 def test_a_challenger_that_stops_answering_is_blind_and_goes_back(begun):
