@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import faust
 from aiokafka import errors as kafka_errors
-from faust.types import TP, AppT
+from faust.types import TP
 
 from streams import cloudevents
 from streams.errors import ConfigError, Error, UnavailableError
@@ -142,8 +142,7 @@ class FaustApp:
                 await app.stop()
 
     def _new_app(self, folder: str) -> faust.App:
-        app = new_app(self._cluster, group=self._group, folder=folder)
-        app.sensors.add(_Rebalances(self))
+        app = new_app(self._cluster, group=self._group, folder=folder, told=self)
         topic = app.topic(
             self._topic, key_type=bytes, key_serializer="raw", value_type=bytes,
             value_serializer="raw", acks=False,
@@ -178,9 +177,9 @@ class FaustApp:
             self._assignment = Assignment(self._assignment.rebalances + 1)
             self._news.notify()
 
-    def rebalance_ended(self, app: AppT) -> None:
-        """Faust has its partitions, stands at the committed offsets, and fetches."""
-        ours = frozenset(place.partition for place in app.consumer.assignment())
+    def rebalance_ended(self) -> None:
+        """What Faust has now is ours."""
+        ours = frozenset(place.partition for place in self._app.consumer.assignment())
         with self._news:
             self._assignment = Assignment(self._assignment.rebalances, ours)
             self._news.notify()
@@ -195,23 +194,6 @@ class FaustApp:
     def _call(self, function: Any) -> None:
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(function)
-
-
-class _Rebalances(faust.Sensor):
-    """What Faust tells its sensors of rebalances."""
-
-    def __init__(self, told: FaustApp) -> None:
-        super().__init__()
-        self._told = told
-
-    def on_rebalance_start(self, app: AppT) -> dict[str, Any]:
-        del app
-        self._told.rebalance_began()
-        return {}
-
-    def on_rebalance_end(self, app: AppT, state: dict[str, Any]) -> None:
-        del state
-        self._told.rebalance_ended(app)
 
 
 def _record(message: Any) -> Record:

@@ -3,7 +3,7 @@
 import logging
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import faust
 from faust.tables.manager import TableManager
@@ -35,9 +35,19 @@ for _name in ("faust", "mode", "aiokafka", __name__, "streams.logs.faust_app"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 
-def new_app(cluster: Cluster, *, group: str, folder: str) -> faust.App:
+class Rebalances(Protocol):
+    """Who is told of an app's rebalances."""
+
+    def rebalance_began(self) -> None:
+        """Nothing is ours until it ends; called in a thread of Faust's own."""
+
+    def rebalance_ended(self) -> None:
+        """Faust has its partitions, stands at the committed offsets, and fetches."""
+
+
+def new_app(cluster: Cluster, *, group: str, folder: str, told: Rebalances) -> faust.App:
     """An app that joins the group as this worker; Faust makes `folder`, and keeps nothing in it."""
-    return _App(
+    app = _App(
         group,
         broker=[f"kafka://{server}" for server in cluster.servers.split(",")],
         broker_client_id=cluster.worker,
@@ -47,6 +57,8 @@ def new_app(cluster: Cluster, *, group: str, folder: str) -> faust.App:
         TableManager=_NoTables,
         **SETTINGS,
     )
+    app.told = told
+    return app
 
 
 class _Worker(WorkerThread):
@@ -87,6 +99,22 @@ class _NoTables(TableManager):
 
 
 class _App(faust.App):
+    """Tells of rebalances itself.
+
+    Sensors are never told the end of one that begins while they are told the end of the one before:
+    the two come from different threads, and share what Faust keeps for sensors.
+    """
+
+    told: Rebalances
+
+    def on_rebalance_start(self) -> None:
+        self.told.rebalance_began()
+        super().on_rebalance_start()
+
+    def on_rebalance_end(self) -> None:
+        super().on_rebalance_end()
+        self.told.rebalance_ended()
+
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
 

@@ -1,7 +1,7 @@
 """Whether a member of a group knows what it has: its own belief beside the coordinator's word.
 
-A client may fall out of touch and live on. Killed brokers left Faust apps that had joined, were
-given partitions and never took them up: nothing failed, and nobody read those partitions.
+A client may fall out of touch and live on: it joined, was given partitions, did not notice, and
+nobody read them. Nothing fails then, wherever such a client lost the thread.
 """
 
 import time

@@ -23,11 +23,11 @@ def test_an_app_that_never_hears_what_it_was_given_is_started_anew(
     hears = FaustApp.rebalance_ended
     deaf = []
 
-    def first_is_deaf(self, app):
+    def first_is_deaf(self):
         if not deaf or self in deaf:
             deaf.append(self)
         else:
-            hears(self, app)
+            hears(self)
 
     monkeypatch.setattr(FaustApp, "rebalance_ended", first_is_deaf)
     log = FaustLog(Cluster(kafka_server.address, prefix=topic_prefix, worker="w"))
