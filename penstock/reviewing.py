@@ -7,6 +7,8 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection
 
+from penstock import masking
+from penstock.masking import Mask
 from penstock.rollouts import Store
 from rollout import reviewing, reviews
 from rollout.reviews import Review, Saying, State
@@ -17,8 +19,9 @@ class ReviewView(Struct, frozen=True, kw_only=True):
     """A proposed answer and what became of it. Times are domain time, ms.
 
     `proposed` is the answer in short, `answer` the event as the service sent it, as long as the
-    request's data is kept. `probability` is that with which the answer was chosen to be looked
-    at: 1. Whoever refused may have said the right `label`.
+    request's data is kept, with what the model declares sensitive masked. `probability` is that
+    with which the answer was chosen to be looked at: 1. Whoever refused may have said the right
+    `label`.
     """
 
     id: str
@@ -38,9 +41,11 @@ class ReviewView(Struct, frozen=True, kw_only=True):
     answer: dict[str, Any] | None
 
 
-def view(found: Review) -> ReviewView:
+def view(found: Review, mask: Mask) -> ReviewView:
     """A review as people see it."""
-    answer = None if found.answer is None else msgspec.json.decode(found.answer, type=dict)
+    answer = None
+    if found.answer is not None:
+        answer = mask(found.model, msgspec.json.decode(found.answer, type=dict))
     return ReviewView(
         id=found.id, state=found.state, model=found.model, rollout=found.rollout,
         prediction_id=found.prediction_id, version=found.version, proposed=_short(answer),
@@ -58,8 +63,12 @@ def listed(
     models: Collection[str] | None = None,
     after: str | None = None,
     limit: int,
+    sensitive: bool = False,
 ) -> list[ReviewView]:
     """Reviews of these models (None: all), those first whose time is over first.
+
+    Args:
+        sensitive: whether what is declared so is shown, here and below.
 
     Raises InputError where `after` is no review.
     """
@@ -71,13 +80,15 @@ def listed(
         found = reviews.listed(
             connection, state=state, rollout=rollout, models=models, after=place, limit=limit
         )
-    return [view(each) for each in found]
+        mask = _mask(connection, sensitive=sensitive)
+        return [view(each, mask) for each in found]
 
 
-def known(here: Store, id: str) -> ReviewView:
+def known(here: Store, id: str, *, sensitive: bool = False) -> ReviewView:
     """Raises InputError where there is no such review."""
     with reading(here.engine) as connection:
-        return view(reviewing.known(connection, id))
+        found = reviewing.known(connection, id)
+        return view(found, _mask(connection, sensitive=sensitive))
 
 
 def say(here: Store, id: str, saying: Saying) -> ReviewView:
@@ -86,12 +97,17 @@ def say(here: Store, id: str, saying: Saying) -> ReviewView:
         return said(connection, here, id, saying)
 
 
-def said(connection: Connection, here: Store, id: str, saying: Saying) -> ReviewView:
+def said(
+    connection: Connection, here: Store, id: str, saying: Saying, *, sensitive: bool = False
+) -> ReviewView:
     """The same, in the caller's transaction."""
-    clock = here.clock
-    return view(
-        reviewing.say(connection, id, saying, now_ms=clock.domain_ms(), wall_ms=clock.wall_ms())
-    )
+    now_ms, wall_ms = here.clock.domain_ms(), here.clock.wall_ms()
+    found = reviewing.say(connection, id, saying, now_ms=now_ms, wall_ms=wall_ms)
+    return view(found, _mask(connection, sensitive=sensitive))
+
+
+def _mask(connection: Connection, *, sensitive: bool) -> Mask:
+    return masking.unmasked if sensitive else masking.by_declaration(connection)
 
 
 def _short(answer: dict[str, Any] | None) -> str:

@@ -10,6 +10,7 @@ a service rotates without a gap.
     rollouts:read     rollouts, their numbers, decisions and route tables
     rollouts:decide   promote, pause and roll back; answer reviews
     datasets:read     datasets and their files
+    pii:read          of events that people look at, what their model declares sensitive
     admin             everything
 """
 
@@ -28,8 +29,9 @@ from streams.errors import InputError
 from streams.tables import api_key
 
 SCOPES = frozenset(
-    ("events:write", "labels:write", "rollouts:read", "rollouts:decide", "datasets:read", "admin")
-)
+    ("events:write", "labels:write", "rollouts:read", "rollouts:decide", "datasets:read",
+     "pii:read", "admin")
+)  # fmt: skip
 EVERY_MODEL = "*"
 LIVE_PER_NAME = 2
 MAX_NAME = 120

@@ -35,12 +35,13 @@ def list_reviews(state: str, rollout: str | None, model: str | None, limit: int)
 
 @review.command(cls=Command)
 @_ID
-def show(id: str) -> None:
+@click.option("--sensitive", is_flag=True, help="Also what the model declares sensitive.")
+def show(id: str, sensitive: bool) -> None:
     """Show a review with all that the service sent."""
     from penstock import reviewing
 
     with opened() as here:
-        found = reviewing.known(here, id)
+        found = reviewing.known(here, id, sensitive=sensitive)
     output().item(found)
 
 

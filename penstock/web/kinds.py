@@ -75,7 +75,7 @@ KINDS: dict[str, Kind] = {
         "A key opens what its scopes name: events:write for predictions, feedback,"
         " outcome-missing, assigned and route tables; labels:write for labels and"
         " outcome-missing; rollouts:read for rollouts and route tables; rollouts:decide to decide"
-        " and to answer reviews.",
+        " and to answer reviews; pii:read for what a model declares sensitive.",
         "Make a key with the scope or the model that the detail names.",
     ),
     "not-yours": Kind(

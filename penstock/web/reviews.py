@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from penstock import reviewing
+from penstock.masking import SCOPE
 from penstock.reviewing import ReviewView
 from penstock.rollouts import Store
 from penstock.web import asking, auth, bodies, pages, waiting
@@ -97,6 +98,7 @@ def _install_people(app: FastAPI, keys: KeyRing, here: Store) -> None:
         find = partial(
             reviewing.listed, here, state=_state(request), models=who.models,
             rollout=request.query_params.get("rollout"), after=cursor or None, limit=limit + 1,
+            sensitive=who.may(SCOPE),
         )  # fmt: skip
         found = await run_in_threadpool(asking.answering, find)
         items, is_more = found[:limit], len(found) > limit
@@ -129,7 +131,7 @@ def schemas() -> dict[str, Any]:
 def _known(here: Store, id: str, who: Principal) -> ReviewView:
     """Raises Problem where there is no such review for `who`."""
     try:
-        found = reviewing.known(here, id)
+        found = reviewing.known(here, id, sensitive=who.may(SCOPE))
     except InputError as error:
         raise Problem("no-review", error.message) from error
     asking.sees(who, found.model)
@@ -145,7 +147,8 @@ def _say(here: Store, id: str, who: Principal, said: ReviewAnswer, command: Once
     def within(connection: Connection) -> bytes:
         if (found := command.before(connection, clock=here.clock)) is not None:
             return found
-        body = msgspec.json.encode(reviewing.said(connection, here, id, saying))
+        shown = reviewing.said(connection, here, id, saying, sensitive=who.may(SCOPE))
+        body = msgspec.json.encode(shown)
         command.keep(connection, body)
         return body
 

@@ -16,7 +16,7 @@ from tests.rollout.test_reviews import NAME, SPEC
 from tests.web.test_routes import slug
 
 DAY_MS = 86_400_000
-SENT = b'{"output": {"label": "spam", "score": 0.9}, "features": {"a": 1}}'
+SENT = b'{"output": {"label": "spam", "score": 0.9}, "features": {"a": 1, "b": 2}}'
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_what_waits_is_listed_with_what_was_sent_those_first_that_are_due_first(
 
     assert [each["id"] for page in (first, rest) for each in page["items"]] == [sooner, later]
     [shown] = rest["items"]
-    assert (shown["proposed"], shown["answer"]["features"]) == ("spam 0.9", {"a": 1})
+    assert (shown["proposed"], shown["answer"]["features"]) == ("spam 0.9", {"a": 1, "b": 2})
     assert (shown["state"], shown["probability"], rest["next_cursor"]) == ("open", 1, None)
     assert client.get(f"/v1/reviews/{later}").json() == shown
 
@@ -126,6 +126,29 @@ def test_an_answer_that_cannot_be_is_refused_and_closes_nothing(client, asked):
 
     assert told == {name: problem for name, (_, problem) in BAD.items()}
     assert client.get(f"/v1/reviews/{id}").json()["state"] == "open"
+
+
+def test_what_a_model_declares_sensitive_is_seen_with_the_scope_for_it(place, client, asked):
+    first, second = asked("p-1"), asked("p-2")
+    declared = Declaration(
+        model="spam", task="classification", classes=("ham", "spam"), sensitive=("a",)
+    )
+    with writing(place.engine) as connection:
+        registry.register(connection, declared, now_ms=1, by="ann")
+    plain = place.key("rollouts:decide", "rollouts:read")
+    trusted = place.key("rollouts:decide", "rollouts:read", "pii:read")
+
+    def seen(id, headers):
+        shown = client.get(f"/v1/reviews/{id}", headers=headers).json()
+        [listed] = [
+            each for each in client.get("/v1/reviews", headers=headers).json()["items"]
+            if each["id"] == id
+        ]  # fmt: skip
+        answered = said(client, id, headers=headers).json()
+        return [each["answer"]["features"] for each in (shown, listed, answered)]
+
+    assert seen(first, plain) == [{"a": "***", "b": 2}] * 3
+    assert seen(second, trusted) == [{"a": 1, "b": 2}] * 3
 
 
 def test_what_is_not_there_is_said(client, asked):
