@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,8 @@ class Remote(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.answer: Answer = take
         self.route: Callable[[Handler], None] = no_route
         self.polls: list[tuple[str, dict[str, str]]] = []
@@ -132,14 +133,29 @@ def slow(seconds: float) -> Answer:
     return answer
 
 
-@pytest.fixture
-def remote() -> Iterator[Remote]:
-    with Remote() as server:
+@contextmanager
+def serving(server: Remote) -> Iterator[Remote]:
+    with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def remote() -> Iterator[Remote]:
+    with serving(Remote()) as server:
+        yield server
+
+
+@pytest.fixture
+def returning() -> Iterator[tuple[str, Callable[[], Remote]]]:
+    """The URL of a server that is away, and what brings it back."""
+    with Remote() as gone:
+        port, url = gone.server_port, gone.url
+    with ExitStack() as stack:
+        yield url, lambda: stack.enter_context(serving(Remote(port)))
 
 
 @pytest.fixture

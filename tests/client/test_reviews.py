@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from penstock_client import Assignment, Review, reviews
+from penstock_client import Assignment, Limits, Review, reviews
 
 ASKED = Assignment(
     prediction_id="p-1", version="42", arm="42", route="default", route_version=3, confirm=True
@@ -107,6 +107,45 @@ def test_an_assignment_that_needs_nobody_asks_nobody(connect, remote):
 
     assert (found.state, found.version, found.confirmed) == ("not-needed", CHAMPION, True)
     assert not [path for path, _ in remote.polls if "reviews" in path]
+
+
+def test_after_an_outage_a_proposed_answer_arrives_at_once_and_so_does_what_a_person_said(
+    connect, returning, eventually, monkeypatch
+):
+    monkeypatch.undo()  # these pauses are measured
+    url, come_back = returning
+    limits = Limits(backoff_min_s=40, backoff_max_s=60, flush_ms=10)
+    client = connect(url=url, limits=limits)
+    client.record(ASKED, label="7", role="proposed")
+    eventually(lambda: client.stats().failures)  # the next try is due in 40 seconds
+    told = []
+    waiting = threading.Thread(target=lambda: told.append(client.review(ASKED, timeout_s=30)))
+    waiting.start()
+    eventually(lambda: client.stats().failures >= 3)  # while somebody waits, each second
+
+    server = come_back()
+    began_s = time.monotonic()
+
+    def said(handler):
+        state = "confirmed" if server.of("prediction") else "open"
+        handler.reply(200, EXTRA | {"state": state})
+
+    server.route = said
+    waiting.join()
+
+    assert told[0].confirmed
+    assert time.monotonic() - began_s < 5  # two tries, each after a second and a half at most
+
+
+def test_a_wait_that_the_server_asks_for_is_kept_though_somebody_waits(connect, remote, answers):
+    remote.answer = answers["status"](503, Retry_After="30")
+    remote.route = Desk(404)
+    client = connect()
+    client.record(ASKED, label="7", role="proposed")
+
+    assert client.review(ASKED, timeout_s=1.8).state == "away"
+
+    assert client.stats().failures == 1
 
 
 @pytest.mark.parametrize("timeout_s", [None, "soon", float("nan")])

@@ -97,7 +97,7 @@ class Service:
     def __init__(self, url, route, state_dir):
         self.client = penstock_client.Client(
             url, "spam", champion="41", route=route, state_dir=state_dir,
-            limits=penstock_client.Limits(backoff_min_s=0.2, backoff_max_s=1),
+            limits=penstock_client.Limits(backoff_min_s=60),  # but for who waits for a review
         )  # fmt: skip
 
     def request(self, timeout_s):

@@ -246,10 +246,11 @@ class Client(Running):
         if other is None or other == assignment.version:  # it was promoted meanwhile
             other = champion or self._champion or "unknown"
         try:
-            return self._reviews.wait(
-                assignment.prediction_id, proposed=assignment.version, champion=other,
-                timeout_s=float(timeout_s),
-            )  # fmt: skip
+            with self._sender.hurried():  # nobody is asked before the answer is there
+                return self._reviews.wait(
+                    assignment.prediction_id, proposed=assignment.version, champion=other,
+                    timeout_s=float(timeout_s),
+                )  # fmt: skip
         except Exception as error:  # a time that is no number
             self._invalid(error)
             return Review(AWAY, other)

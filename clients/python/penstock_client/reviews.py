@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # not a cycle: at run time it is imported by the first reques
 _WAIT_S = 5.0  # how long the server may hold a poll: a client that closes waits no longer
 _ANSWER_S = 5.0  # a server that takes longer past that is away
 _LEAST_S = 0.05  # of a time-out of the socket
-_PAUSE_S = (0.25, 4.0)  # after a failure, doubling
+_PAUSE_S = (0.25, 1.0)  # after a failure, doubling; a service waits, so it stays short
 _ANSWER_BYTES = 1024 * 1024
 _CLOSED = frozenset({"confirmed", "refused", "timed-out", "withdrawn"})
 

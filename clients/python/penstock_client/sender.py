@@ -7,7 +7,8 @@ moves what comes in to the spool, if there is one.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock, RLock, Thread
 from typing import NamedTuple
@@ -26,6 +27,7 @@ _IDLE_S = 30.0  # how long the thread sleeps with nothing to do, and how often i
 _POLL_S = 0.005  # how often `flush` looks whether all is settled
 _RESTART_S = 1.0  # how long to wait before a thread that died or did not start is replaced
 _COUNTS_S = 1.0  # how often a changed count is sent
+_SOON_S = 1.0  # the longest wait after a failure while somebody waits for what comes of an event
 
 
 class Parts(NamedTuple):
@@ -71,6 +73,8 @@ class Sender:
         self._in_flight: list[Entry] = []
         self._failures = 0
         self._quiet_until_s = 0.0
+        self._soon_s = 0.0  # the same, while somebody waits
+        self._waiting: list[None] = []  # one for each; no lock that a thread may die with
         self._counts_due_s = 0.0
         self._look_due_s = 0.0
         self._left_counts = False  # files of processes that are gone may wait
@@ -115,6 +119,16 @@ class Sender:
         self._urgent = False
         return self._is_done()
 
+    @contextmanager
+    def hurried(self) -> Iterator[None]:
+        """Meanwhile a server that is away is tried each second: somebody waits for its answer."""
+        self._waiting.append(None)
+        self._bell.strike()
+        try:
+            yield
+        finally:
+            self._waiting.pop()
+
     def close(self, timeout_s: float) -> None:
         """What can be sent in `timeout_s` is sent; the rest is spooled, or dropped and counted."""
         self.flush(timeout_s, once=True)
@@ -136,6 +150,11 @@ class Sender:
         self._counts.abandon()
         if self._spool:
             self._spool.abandon()
+
+    @property
+    def _again_s(self) -> float:
+        """When the server may be asked again, after a failure."""
+        return self._soon_s if self._waiting else self._quiet_until_s
 
     def _is_done(self) -> bool:
         if not self._buffer.empty or self._counts.is_changed or self._busy:
@@ -182,7 +201,7 @@ class Sender:
         if self._urgent or self._closed:
             return
         now_s = time.monotonic()
-        away_s = self._quiet_until_s - now_s
+        away_s = self._again_s - now_s
         if away_s > 0:
             pause_s = self._limits.flush_ms / 1000 if self._spool else away_s
         elif not self._buffer.empty:
@@ -217,11 +236,11 @@ class Sender:
             if self._spool:
                 self._spool.look_around()
             self._left_counts = True
-        if now_s < self._quiet_until_s and not self._urgent:
+        if now_s < self._again_s and not self._urgent:
             self._spill()
         else:
             self._send_batch(now_s)
-            if self._spool and time.monotonic() >= self._quiet_until_s:
+            if self._spool and time.monotonic() >= self._again_s:
                 self._send_spooled(self._spool)
             if self._left_counts and not self._urgent:
                 self._adopt_counts()
@@ -283,7 +302,7 @@ class Sender:
         """The next request is due when the server can take it; people know what went wrong."""
         if reply.fate in {Fate.SETTLED, Fate.REFUSED}:
             self._failures = 0
-            self._quiet_until_s = 0.0
+            self._quiet_until_s = self._soon_s = 0.0
             if reply.fate is Fate.REFUSED:
                 self._notices.note(f"request refused with {reply.code}", "its events are lost")
             return
@@ -292,16 +311,20 @@ class Sender:
         self._tolls.add("failures")
         limits = self._limits
         if reply.wait_s is not None:
-            wait_s = max(reply.wait_s, limits.backoff_min_s)
+            wait_s = soon_s = max(reply.wait_s, limits.backoff_min_s)
         elif reply.fate is Fate.DENIED:
-            wait_s = limits.backoff_max_s
+            wait_s = soon_s = limits.backoff_max_s
         else:
-            wait_s = limits.backoff_min_s * 2 ** min(self._failures - 1, 16)
-        jitter = 1 + os.urandom(1)[0] / 510  # up to half as long again: services spread out
-        if reply.wait_s is None:
-            wait_s = min(wait_s, limits.backoff_max_s)
-        self._quiet_until_s = time.monotonic() + wait_s * jitter
+            grown_s = limits.backoff_min_s * 2 ** min(self._failures - 1, 16)
+            wait_s = min(grown_s, limits.backoff_max_s)
+            soon_s = min(wait_s, _SOON_S)
+        self._leave_alone(wait_s, soon_s)
         self._notices.note(f"server: {reply.code}", reply.fate.value)
+
+    def _leave_alone(self, wait_s: float, soon_s: float) -> None:
+        jitter = 1 + os.urandom(1)[0] / 510  # up to half as long again: services spread out
+        now_s = time.monotonic()
+        self._quiet_until_s, self._soon_s = now_s + wait_s * jitter, now_s + soon_s * jitter
 
     def _settle(self, reply: Reply, batch: list[Entry]) -> None:
         if reply.fate is Fate.REFUSED:
@@ -319,7 +342,8 @@ class Sender:
                 if 0 <= line.index < len(batch) and (tally := batch[line.index].tally):
                     tally.drop()
             if again:
-                self._quiet_until_s = time.monotonic() + self._limits.backoff_min_s
+                wait_s = self._limits.backoff_min_s
+                self._leave_alone(wait_s, min(wait_s, _SOON_S))
                 self._buffer.restore(again)
         elif not (self._spool and batch and self._spool.append([e.line for e in batch])):
             self._buffer.restore(batch)
