@@ -163,7 +163,7 @@ def limit(place: Place, engine: Engine) -> float:
         started = time.process_time()
         arrivals = gather(records)
         keyed = answers.rows_of(arrivals, plans=snapshot, codes=codes, units=units)
-        rows = sorted(keyed.answers.rows(range(len(keyed.at))))
+        columns = keyed.answers.in_order().columns()
         spent += time.process_time() - started
         events += len(arrivals)
         said = truths.said(arrivals, codes=codes)
@@ -175,7 +175,7 @@ def limit(place: Place, engine: Engine) -> float:
         ]  # fmt: skip
         started = time.process_time()
         with writing(engine) as connection:
-            bulk.insert(connection, answer, rows)
+            bulk.insert_columns(connection, answer, columns)
             bulk.insert(connection, label, labels)
         spent += time.process_time() - started
     reader.close()

@@ -16,7 +16,7 @@ from evidence.names import Pair
 from rollout.cells import Opened
 from rollout.counted import Counted, Side
 from rollout.losses import sampled
-from streams.facts import Answers
+from streams.answer_rows import Answers
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

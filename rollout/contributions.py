@@ -9,8 +9,9 @@ import numpy.typing as npt
 from rollout.cells import EVERYWHERE, Opened
 from rollout.counted import Counted
 from rollout.losses import NOTHING
+from streams.answer_rows import Answers
 from streams.counters import Deltas, in_time, tally
-from streams.facts import Answers, Labelled, Truth, pane_of
+from streams.facts import Labelled, Truth, pane_of
 from streams.models import pane_width_ms
 from streams.series import grouped
 

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rollout.cells import Opened
-from streams.facts import UNKNOWN_ROUTE, Answers
+from streams.answer_rows import Answers
+from streams.facts import UNKNOWN_ROUTE
 from streams.plans import EpochPlan
 
 Ints = npt.NDArray[np.int64]

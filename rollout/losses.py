@@ -8,7 +8,8 @@ import numpy.typing as npt
 from evidence.names import Pair
 from rollout.cells import Opened, point
 from rollout.counted import Counted
-from streams.facts import ERROR, MISSING, NONE, OTHER, VALUE, Answers, Truth, winner
+from streams.answer_rows import Answers
+from streams.facts import ERROR, MISSING, NONE, OTHER, VALUE, Truth, winner
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

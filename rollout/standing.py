@@ -12,7 +12,8 @@ import numpy.typing as npt
 from rollout.cells import point
 from rollout.counted import HALVES
 from rollout.epoch_index import Epoch
-from streams.facts import CONFLICT, ERROR, LIVE, PROPOSED, SHADOW, Answers
+from streams.answer_rows import Answers
+from streams.facts import CONFLICT, ERROR, LIVE, PROPOSED, SHADOW
 from streams.hashing import assignment_point
 
 Ints = npt.NDArray[np.int64]

@@ -21,8 +21,9 @@ from rollout.counted import Counted, Side
 from rollout.losses import NOTHING
 from rollout.partials import CHANGES, NEVER, PAIRED, Part, Row, due_ms, summed
 from rollout.unit_values import Unit, drawn
+from streams.answer_rows import Answers
 from streams.counters import Deltas
-from streams.facts import Answers, Labelled, pane_of
+from streams.facts import Labelled, pane_of
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

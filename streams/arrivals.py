@@ -3,6 +3,8 @@
 Everything here happens before the transaction, so that the store is held only for the store.
 """
 
+import itertools
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +19,8 @@ from streams.logs.base import Record
 SKEW_MS = 5 * 60_000  # an event's time may be this far ahead of the log's clock unmarked
 
 Ints = npt.NDArray[np.int64]
-Series = tuple[str, str, str, str, str | None]  # model, version, role, route, arm
+# Model, version, role, route, arm, version of the route.
+Series = tuple[str, str, str, str, str | None, int | None]
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):
@@ -51,6 +54,7 @@ class Arrivals(msgspec.Struct):
     ends: dict[int, tuple[int, int]]  # partition -> (where it went on, where it goes on next)
     answers: list[int] = []  # which events are predictions, and which are not
     others: list[int] = []
+    predictions: list[Prediction] = []  # themselves, in log order
     _series: tuple[list[Series], Ints] | None = None
 
     def __post_init__(self) -> None:
@@ -59,6 +63,8 @@ class Arrivals(msgspec.Struct):
         for k, event in enumerate(self.events):
             (answers if type(event) is Prediction else others).append(k)
         self.answers, self.others = answers, others
+        events: list[Any] = self.events
+        self.predictions = [events[k] for k in answers] if others else events
 
     def series(self) -> tuple[list[Series], Ints]:
         """(the distinct series, which of them each prediction belongs to).
@@ -66,20 +72,18 @@ class Arrivals(msgspec.Struct):
         Names come in few combinations, so they are looked up once for each.
         """
         if self._series is None:
-            known: dict[Series, int] = {}
-            number = known.setdefault
+            number: defaultdict[Series, int] = defaultdict(itertools.count().__next__)
             of = [
-                number((e.model, e.version, e.role, e.route, e.arm), len(known))
+                number[e.model, e.version, e.role, e.route, e.arm, e.route_version]
                 for e in self.predictions
             ]
-            self._series = (list(known), np.array(of, np.int64))
+            self._series = (list(number), np.array(of, np.int64))
         return self._series
 
-    @property
-    def predictions(self) -> list[Prediction]:
-        """The predictions themselves, in log order."""
-        events: list[Any] = self.events
-        return [events[k] for k in self.answers] if self.others else events
+    def models(self) -> set[str]:
+        """The models that the events are about."""
+        named = {series[0] for series in self.series()[0]}
+        return named.union([self.events[k].model for k in self.others])
 
     def __len__(self) -> int:
         return len(self.events)

@@ -97,7 +97,7 @@ class Batches:
             self._read_plans()
             self._forgotten = False
         self._renew_plans(arrivals)
-        models = {event.model for event in arrivals.events}
+        models = arrivals.models()
         self._codes.ensure({("model", 0, model) for model in models})
         known = self._codes.of("model")
         faults = self._too_late(arrivals)
@@ -215,7 +215,7 @@ class Batches:
 
     def _naming(self, arrivals: Arrivals) -> Naming:
         numbers = self._codes.of("model")
-        models = {event.model for event in arrivals.events}
+        models = arrivals.models()
         return Naming(
             {numbers[name]: self._plans.model(name) for name in models},
             {no: name for name, no in self._codes.of("source").items()},
@@ -257,8 +257,9 @@ class Batches:
         if time.monotonic() - self._plans_read_s >= PLANS_READ_S:
             self._read_plans()
             return
-        routes = {(e.model, e.route, e.route_version) for e in arrivals.predictions}
-        if any(r[2] is not None and r not in self._plans.epochs for r in routes):
+        known = self._plans.epochs
+        tables = ((model, route, no) for model, _, _, route, _, no in arrivals.series()[0])
+        if any(no is not None and (model, route, no) not in known for model, route, no in tables):
             self._read_plans()
 
     def _read_plans(self) -> None:

@@ -211,7 +211,7 @@ def _plainly_good(events: list[Any]) -> bool:
                 or (output.text is not None and len(output.text) > MAX_TEXT_BYTES // 4)
                 or event.error is not None
                 or event.inputs is not None
-                or not (type(event.time) is int or 1971 <= event.time.year <= 2098)
+                or not (isinstance(event.time, int) or 1971 <= event.time.year <= 2098)
                 or (features is not None and not has_fit_names(features))
             ):
                 return False

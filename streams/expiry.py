@@ -76,8 +76,8 @@ class Days:
             return
         today = day_at(self._clock.domain_ms())
         first = today - RETENTION_MS // DAY_MS + 1
-        for table, rows in _filled(added):
-            wanted = {row[0] for row in rows if first <= row[0] <= today + AHEAD}
+        for table, filled in _filled(added):
+            wanted = {day for day in filled if first <= day <= today + AHEAD}
             missing = {day for day in wanted if (table.name, day) not in self._known}
             if missing:
                 self._make(table, missing)
@@ -97,9 +97,11 @@ class Days:
             self._known |= {(table.name, day) for day in due}
 
 
-def _filled(added: Added) -> Iterable[tuple[Table, list[tuple[Any, ...]]]]:
-    rows = (added.answers, added.answer_blobs, added.confirmations, added.labels, added.label_blobs)
-    return zip(LEDGER, rows, strict=True)
+def _filled(added: Added) -> Iterable[tuple[Table, set[int]]]:
+    """The days that each table of the ledger has new rows of."""
+    others = (added.answer_blobs, added.confirmations, added.labels, added.label_blobs)
+    days = [added.answers.days(), *({row[0] for row in rows} for rows in others)]
+    return zip(LEDGER, days, strict=True)
 
 
 def expire(connection: Connection, *, before_ms: int, limit: int = 2_000) -> int:

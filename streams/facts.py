@@ -1,16 +1,17 @@
 """What one pass found out, in columns: the only thing collectors see.
 
-`Answers` holds rows; the facts point into it. Rows 0..len(answers.fresh) are new in this batch,
-those behind them were in the ledger and are there because a fact speaks of them.
+`Answers` holds rows; the facts point into it. Rows 0..answers.fresh are new in this batch, those
+behind them were in the ledger and are there because a fact speaks of them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from streams.answer_rows import Answers
 from streams.models import Declaration
 from streams.plans import Revisions
 
@@ -30,104 +31,6 @@ ROLE_NAMES = tuple(ROLES)
 BY_KINDS = {"human": 0, "outcome": 1, "llm": 2, "code": 3}
 
 ERROR, SKEWED, CONFLICT, UNKNOWN_ROUTE = 1, 2, 4, 8  # flags of an answer
-
-
-class AnswerRow(NamedTuple):
-    """One row of the ledger, in the order of its columns."""
-
-    day: int
-    pid16: bytes
-    model_no: int
-    version_no: int
-    partition: int
-    log_offset: int
-    idx: int
-    event_ms: int
-    role: int
-    route_no: int
-    arm_no: int
-    epoch: int
-    unit8: int | None
-    slices: int
-    label_code: int
-    value: float | None
-    score: float | None
-    level: int
-    latency_us: int | None
-    flags: int
-    stratum_a: int
-    stratum_b: int
-    reference_no: int
-
-
-_NAN = float("nan")
-
-
-class Answers:
-    """Answer rows as columns; reals are NaN and integers `absent` where a row has none."""
-
-    ABSENT = -1
-
-    def __init__(self, columns: Sequence[list[Any]], fresh: int) -> None:
-        self._columns = columns
-        self._tuples: list[tuple[Any, ...]] | None = None
-        self._ints: dict[str, Ints] = {}
-        self.fresh = fresh
-
-    def __len__(self) -> int:
-        return len(self._columns[0])
-
-    def ints(self, name: str) -> Ints:
-        """An integer column; None reads as ABSENT. Read only: it is kept for the next caller."""
-        known = self._ints.get(name)
-        if known is None:
-            column = self._columns[_INDEX[name]]
-            if name in ("unit8", "latency_us"):
-                column = [self.ABSENT if v is None else v for v in column]
-            known = self._ints[name] = np.array(column, np.int64)
-            known.flags.writeable = False
-        return known
-
-    def column(self, name: str) -> Sequence[Any]:
-        """A column as it is; read only."""
-        return self._columns[_INDEX[name]]
-
-    def reals(self, name: str) -> Floats:
-        """`score` or `value`; None reads as NaN."""
-        return np.array([_NAN if v is None else v for v in self._columns[_INDEX[name]]], np.float64)
-
-    def row(self, k: int) -> AnswerRow:
-        return AnswerRow._make(self._rows()[k])
-
-    def rows(self, kept: Sequence[int]) -> list[tuple[Any, ...]]:
-        """These rows, ready for the ledger."""
-        rows = self._rows()
-        return rows if len(kept) == len(rows) else [rows[k] for k in kept]
-
-    def _rows(self) -> list[tuple[Any, ...]]:
-        if self._tuples is None:
-            self._tuples = list(zip(*self._columns, strict=True))
-        return self._tuples
-
-    def flag(self, k: int, flag: int) -> AnswerRow:
-        """Row k with `flag` set; returns it."""
-        row = self.row(k)
-        row = row._replace(flags=row.flags | flag)
-        self._rows()[k] = row
-        self._columns[_INDEX["flags"]][k] = row.flags
-        self._ints.clear()
-        return row
-
-    def with_stored(self, stored: Sequence[AnswerRow]) -> "Answers":
-        """These rows and, behind them, rows that are in the ledger already."""
-        if not stored:
-            return self
-        behind = zip(*stored, strict=True)
-        joined = [[*column, *more] for column, more in zip(self._columns, behind, strict=True)]
-        return Answers(joined, self.fresh)
-
-
-_INDEX = {name: k for k, name in enumerate(AnswerRow._fields)}
 
 
 class Truth(NamedTuple):

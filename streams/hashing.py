@@ -57,10 +57,21 @@ def id8(text: str) -> bytes:
     return blake2b(text.encode(), digest_size=8).digest()
 
 
-def keyed(secret: bytes, text: str) -> int:
-    """Signed 64-bit hash under the installation's secret: a unit's identity inside Penstock."""
-    digest = blake2b(text.encode(), digest_size=8, key=secret).digest()
-    return int.from_bytes(digest, "big", signed=True)
+class KeyedHash:
+    """Signed 64-bit hashes under the installation's secret: a unit's identity inside Penstock."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._keyed = blake2b(digest_size=8, key=secret)
+
+    def of(self, texts: Sequence[str]) -> list[int]:
+        """The hash of each."""
+        digests = []
+        for text in texts:
+            keyed = self._keyed.copy()
+            keyed.update(text.encode())
+            digests.append(keyed.digest())
+        hashes: list[int] = np.frombuffer(b"".join(digests), ">i8").tolist()
+        return hashes
 
 
 _HEX = np.full(256, 255, np.uint8)
@@ -81,7 +92,7 @@ def identify(ids: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
     digits = _HEX[letters[:, _DIGITS]]
     if (letters[:, _DASHES] != ord("-")).any() or (digits > 15).any():
         return _identify_each(ids)
-    pids = (digits[:, ::2] << 4 | digits[:, 1::2]).astype(np.uint8)
+    pids = np.ascontiguousarray(digits[:, ::2] << 4 | digits[:, 1::2], np.uint8)
     days: npt.NDArray[np.int64] = pids[:, :6] @ _BIG_ENDIAN // 86_400_000 - EPOCH_2020_DAYS
     dated = (digits[:, _VERSION] == 7) & (days > 0) & (days <= LAST_DAY)
     days[~dated] = 0

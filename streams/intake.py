@@ -116,9 +116,8 @@ def _pairs(
     keyed: Keyed, second: dict[bytes, tuple[int, int]], touched: set[bytes]
 ) -> list[tuple[int, int]]:
     """Twos of one partition, different versions and at most one live; others are `touched`."""
-    partitions = keyed.answers.column("partition")
-    versions = keyed.answers.column("version_no")
-    roles = keyed.answers.column("role")
+    names = ("partition", "version_no", "role")
+    partitions, versions, roles = (keyed.answers.column(name) for name in names)
     pairs = []
     for key, (a, b) in second.items():
         if key in touched:
@@ -147,7 +146,6 @@ def _folded(
     model_nos: Mapping[str, int],
 ) -> Folded:
     added = requests.added
-    added.answers = keyed.answers.rows(accepted)
     kept = set(accepted)
     added.answer_blobs = [
         (*row[:4], blob)
@@ -157,6 +155,7 @@ def _folded(
     ]
     at = np.array(keyed.at, np.int64)
     rows = np.array(accepted, np.int64)
+    added.answers = keyed.answers.taken(rows)
     facts = Facts(
         naming=naming,
         answers=keyed.answers.with_stored(requests.known),

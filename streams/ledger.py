@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Connection, delete, func, select
 
+from streams.answer_rows import AnswerRow, Answers
 from streams.db import bulk
 from streams.errors import ConflictError
-from streams.facts import AnswerRow, Truth
+from streams.facts import Truth
 from streams.tables import (
     answer,
     answer_blob,
@@ -81,7 +82,7 @@ class Stored(msgspec.Struct):
 class Added(msgspec.Struct):
     """Rows that one batch adds."""
 
-    answers: list[tuple[Any, ...]]
+    answers: Answers
     answer_blobs: list[tuple[Any, ...]]
     confirmations: list[tuple[Any, ...]]
     labels: list[tuple[Any, ...]]
@@ -180,8 +181,8 @@ def group_key(row: tuple[Any, ...]) -> bytes:
 
 def save(connection: Connection, added: Added) -> None:
     """These rows are in the store. Raises ConflictError when another worker wrote one first."""
-    added.answers.sort()  # in the order of the key: pages fill up, whatever the partitions
-    bulk.insert(connection, answer, added.answers)
+    # In the order of the key: pages fill up, whatever the partitions.
+    bulk.insert_columns(connection, answer, added.answers.in_order().columns())
     bulk.insert(connection, answer_blob, added.answer_blobs)
     bulk.insert(connection, confirmation, added.confirmations)
     bulk.insert(connection, label, added.labels)

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streams import ledger
+from streams.answer_rows import AnswerRow, Answers
 from streams.answers import Keyed
 from streams.arrivals import Arrivals
 from streams.codes import Codes
 from streams.db.bulk import parts
 from streams.events import Fault, Feedback
-from streams.facts import CONFLICT, LIVE, PROPOSED, AnswerRow, Naming, Truth
+from streams.facts import CONFLICT, LIVE, PROPOSED, Naming, Truth
 from streams.truths import Said, waited
 
 SAME_SCORE = 1e-4  # repeated answers may differ by this much and still be the same
@@ -73,7 +74,7 @@ class Requests:
         self.noted: list[tuple[str, int]] = []
         self.forwards: list[Forward] = []
         self.faults: dict[int, Fault] = {}
-        self.added = ledger.Added([], [], [], [], [], [], [], [])
+        self.added = ledger.Added(Answers.of([]), [], [], [], [], [], [], [])
 
     def replay(self, single: set[int], labels: list[Said]) -> None:
         """Every event that is not single, in log order."""

@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from streams.answer_rows import Answers
 from streams.counters import Deltas
-from streams.facts import Answers, Facts
+from streams.facts import Facts
 from streams.models import Declaration
 
 Ints = npt.NDArray[np.int64]

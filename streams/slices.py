@@ -3,6 +3,7 @@
 Columns instead of events: each tag or feature that any term names is read once for the batch.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +16,8 @@ from streams.models import Slice, Term
 Bools = npt.NDArray[np.bool_]
 
 
-def masks(slices: Sequence[Slice], events: Sequence[Prediction]) -> list[int]:
+def masks(slices: Sequence[Slice], events: Sequence[Prediction]) -> npt.NDArray[np.int64]:
     """One mask an event; 0 when the model has no slices."""
-    if not slices:
-        return [0] * len(events)
     columns: dict[tuple[bool, str], _Column] = {}
     mask = np.zeros(len(events), np.int64)
     for slot, part in enumerate(slices):
@@ -29,14 +28,14 @@ def masks(slices: Sequence[Slice], events: Sequence[Prediction]) -> list[int]:
                 columns[name] = _Column(_values(term, events))
             holds &= columns[name].holds(term)
         mask |= holds.astype(np.int64) << slot
-    return mask.tolist()
+    return mask
 
 
 def _values(term: Term, events: Sequence[Prediction]) -> list[Any]:
     name: Any = term.tag or term.feature
     if term.tag is not None:
-        return [e.tags.get(name) if e.tags else None for e in events]
-    return [e.features.get(name) if e.features else None for e in events]
+        return [tags.get(name) if (tags := e.tags) else None for e in events]
+    return [features.get(name) if (features := e.features) else None for e in events]
 
 
 class _Column:
@@ -50,7 +49,7 @@ class _Column:
 
     def holds(self, term: Term) -> Bools:
         if term.missing:
-            return np.fromiter((v is None for v in self._values), bool, len(self._values))
+            return np.array([v is None for v in self._values], bool)
         if term.equals is None:
             return self._in_range(term)
         return self._equals(term.equals)
@@ -60,22 +59,20 @@ class _Column:
             codes, wanted_code = self._codes(), self._distinct.get(wanted, -1)
             return np.equal(codes, wanted_code)
         kind = type(wanted)  # True == 1.0 in Python, so kinds are compared too
-        same = (v == wanted and type(v) is kind for v in self._values)
-        return np.fromiter(same, bool, len(self._values))
+        return np.array([v == wanted and type(v) is kind for v in self._values], bool)
 
     def _codes(self) -> npt.NDArray[np.int64]:
         """A number for each distinct value: text is compared once, whatever the terms."""
         if self._which is None:
+            self._distinct = {v: k for k, v in enumerate(dict.fromkeys(self._values))}
             known = self._distinct
-            self._which = np.array(
-                [known.setdefault(v, len(known)) for v in self._values], np.int64
-            )
+            self._which = np.array([known[v] for v in self._values], np.int64)
         return self._which
 
     def _in_range(self, term: Term) -> Bools:
         if self._reals is None:
-            reals = (v if type(v) is float else np.nan for v in self._values)
-            self._reals = np.fromiter(reals, np.float64, len(self._values))
+            reals = [v if type(v) is float else math.nan for v in self._values]
+            self._reals = np.array(reals, np.float64)
         holds = ~np.isnan(self._reals)
         if term.at_least is not None:
             holds &= self._reals >= term.at_least

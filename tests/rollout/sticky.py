@@ -18,7 +18,7 @@ from rollout.cells import Closed, Enrolled, Opened, Salts
 from rollout.counted import Counted, Side
 from rollout.epochs import Figure, Start, opened
 from rollout.spec import read
-from streams.hashing import assignment_point, keyed, partition_of
+from streams.hashing import KeyedHash, assignment_point, partition_of
 from streams.models import Declaration, Slice, Term
 from streams.plans import EpochPlan
 from tests.streams.spine import LATENESS_MS, T0
@@ -400,7 +400,7 @@ class Reference:
             return
         first, is_new = min(self._paired[account])
         enrolled = first // MINUTE * MINUTE
-        secret = keyed(self._secret, account).to_bytes(8, "big", signed=True).hex()
+        secret = KeyedHash(self._secret).of([account])[0].to_bytes(8, "big", signed=True).hex()
         for no, metric in enumerate(self._epoch.metrics):
             if metric.side is not Side.PAIRS or enrolled + metric.own.exposure_ms > MOVES:
                 continue
@@ -430,7 +430,7 @@ class Reference:
         while enrolled + end <= MOVES:
             span = range(enrolled + starts, enrolled + end)
             value = self._value(metric, account, span, *answers)
-            secret = keyed(self._secret, account).to_bytes(8, "big", signed=True).hex()
+            secret = KeyedHash(self._secret).of([account])[0].to_bytes(8, "big", signed=True).hex()
             group = int(assignment_point("c", secret) * 2) if arm == 0 else arm + 1
             for slot in slots:
                 cells = found.setdefault(self._epoch.what(no, slot, period), Counter())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.answers import _decided
+from streams.decided import read as read_all
 from streams.events import Output, Prediction
 from streams.facts import BLOB, NONE, OTHER, VALUE
 from streams.models import Declaration, observed
@@ -20,7 +20,7 @@ def read(declaration, **output):
         model="m", time=0, prediction_id="a", version="v",
         output=Output(**output) if output else None,
     )  # fmt: skip
-    decided = _decided([event], declaration, LABELS)
+    decided = read_all([event], declaration, LABELS)
     return decided.codes[0], decided.scores[0], decided.levels[0]
 
 

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from streams import expiry, ledger
+from streams.answer_rows import Answers
 from streams.db import bulk, days
 from streams.db.engine import connect, reading, writing
 from streams.errors import UnavailableError
@@ -37,7 +38,7 @@ def store(postgres_url):
 
 
 def added(answers=(), labels=()):
-    return ledger.Added(list(answers), [], [], list(labels), [], [], [], [])
+    return ledger.Added(Answers.of(answers), [], [], list(labels), [], [], [], [])
 
 
 def save(store, rows):

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import func, select
 
 from streams import expiry, ledger
+from streams.answer_rows import Answers
 from streams.db.bulk import request_key
 from streams.db.engine import reading, writing
 from streams.errors import ConflictError
@@ -108,7 +109,7 @@ def test_a_row_that_another_worker_wrote_first_is_a_conflict(store, count):
     row = tuple(probe(store, ["a-1"]).answers[key("a-1")][0])
 
     with pytest.raises(ConflictError), writing(store) as connection:
-        ledger.save(connection, ledger.Added([row], [], [], [], [], [], [], []))
+        ledger.save(connection, ledger.Added(Answers.of([row]), [], [], [], [], [], [], []))
 
 
 def expire(store, before_ms, limit=100):
