@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control
 
 from evidence.domain import Floats, InputError, open_unit
 
@@ -85,6 +84,8 @@ def holm(p: ArrayLike, *, alpha: float) -> Rejected:
 def bh(p: ArrayLike, *, fdr: float) -> Rejected:
     """Benjamini & Hochberg's rule for p-values of one look: false discovery rate <= fdr.
 
+        reject the k smallest,   k = max{k : p_(k) m / k <= fdr}
+
     For independent (or positively dependent) tests at a single look. Errors as `holm`.
 
     References:
@@ -93,8 +94,11 @@ def bh(p: ArrayLike, *, fdr: float) -> Rejected:
     >>> bh([0.01, 0.04, 0.03], fdr=0.05).tolist()
     [True, True, True]
     """
-    adjusted: Floats = np.asarray(false_discovery_control(_p_values(p)))
-    return adjusted <= open_unit("fdr", fdr)
+    found = _p_values(p)
+    m = len(found)
+    rising = np.sort(found)
+    enough = rising * (m / np.arange(1, m + 1)) <= open_unit("fdr", fdr)
+    return found <= rising[enough][-1] if enough.any() else np.zeros(m, dtype=np.bool_)
 
 
 def average(log_e: ArrayLike, weights: ArrayLike | None = None) -> Floats:

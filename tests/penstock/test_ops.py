@@ -252,6 +252,12 @@ def test_a_worker_and_control_carry_no_web_server():
     assert done.stdout == "set()\n"
 
 
+def test_web_and_control_start_without_scipys_distributions():
+    code = "import sys, penstock.web.app, rollout.watching; sys.exit('scipy.stats' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def names(text: bytes) -> set[str]:
     """What the table of metrics calls the families of a scrape."""
     kinds = dict(line.split()[2:4] for line in text.decode().splitlines() if "# TYPE" in line)
