@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, bindparam, select, update
 
-from streams.db import bulk
+from streams.db import bulk, postgres
 from streams.tables import counter, counter_total
 
 Ints = npt.NDArray[np.int64]
@@ -94,10 +94,11 @@ def _sum(a: Ints, b: Ints) -> Ints:
 def _read(connection: Connection, keys: Iterable[Key]) -> dict[Key, Ints]:
     if connection.dialect.name == "postgresql":
         whats, panes, partitions = zip(*keys, strict=True)
-        rows = connection.exec_driver_sql(
+        rows: Iterable[Any] = postgres.fetched(
+            connection,
             # OFFSET 0: one look into the index for each key, whatever the statistics say.
             "SELECT c.* FROM"
-            " unnest(%s::text[], %s::bigint[], %s::smallint[]) AS k(what, pane_ms, partition),"
+            " unnest(%b::text[], %b::bigint[], %b::smallint[]) AS k(what, pane_ms, partition),"
             " LATERAL (SELECT what, pane_ms, partition, cells FROM counter WHERE what = k.what"
             " AND pane_ms = k.pane_ms AND partition = k.partition OFFSET 0) c",
             (list(whats), list(panes), list(partitions)),
@@ -119,7 +120,7 @@ _ON_SQLITE = (
 # One statement: of many the server would plan each anew (`streams.db.postgres`).
 _ON_POSTGRESQL = (
     "INSERT INTO counter (what, pane_ms, partition, cells, due_ms) SELECT * FROM"
-    " unnest(%s::text[], %s::bigint[], %s::smallint[], %s::bytea[], %s::bigint[])"
+    " unnest(%b::text[], %b::bigint[], %b::smallint[], %b::bytea[], %b::bigint[])"
     " ON CONFLICT (what, pane_ms, partition) DO UPDATE SET cells = excluded.cells"
 )
 
@@ -127,7 +128,7 @@ _ON_POSTGRESQL = (
 def _write(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
     if connection.dialect.name == "postgresql":
         columns = tuple(list(column) for column in zip(*rows, strict=True))
-        connection.exec_driver_sql(_ON_POSTGRESQL, columns)
+        postgres.execute(connection, _ON_POSTGRESQL, columns)
     else:
         connection.exec_driver_sql(_ON_SQLITE, rows)
 
@@ -171,7 +172,7 @@ def _due(
     """(what, partition, pane, cells) of every open pane that a watermark has passed."""
     if connection.dialect.name == "postgresql":
         given: tuple[Any, ...] = (list(watermarks.keys()), list(watermarks.values()))
-        rows = connection.exec_driver_sql(_DUE_ON_POSTGRESQL, given)
+        rows: Iterable[Any] = postgres.fetched(connection, _DUE_ON_POSTGRESQL, given)
     else:
         given = (msgspec.json.encode(list(watermarks.items())).decode(),)
         rows = connection.exec_driver_sql(_DUE_ON_SQLITE, given)
@@ -180,7 +181,7 @@ def _due(
 
 _DUE_ON_POSTGRESQL = (
     "SELECT c.what, c.partition, c.pane_ms, c.cells"
-    " FROM unnest(%s::smallint[], %s::bigint[]) AS k(partition, watermark_ms),"
+    " FROM unnest(%b::smallint[], %b::bigint[]) AS k(partition, watermark_ms),"
     " LATERAL (SELECT * FROM counter WHERE partition = k.partition"
     " AND frozen = 0 AND due_ms IS NOT NULL AND due_ms < k.watermark_ms OFFSET 0) c"
 )

@@ -7,9 +7,10 @@ and does not know it yet can commit nothing. Kafka's own commits are advisory.
 from collections.abc import Iterable, Mapping
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from streams.db import postgres
 from streams.errors import ConfigError, ConflictError
 from streams.logs.base import TopicState
 from streams.tables import gap as gap_table
@@ -100,38 +101,33 @@ def advance(
     steps = list(moved)
     if not steps:
         return
-    stored = connection.execute(
-        _ADVANCE,
-        [
-            {
-                "at_consumer": consumer, "at_topic": topic, "at_partition": step.partition,
-                "old": step.old, "held": step.fence, "next": step.new,
-                "watermark_ms": step.watermark_ms, "updated_ms": now_ms,
-                "more_events": step.events, "more_rejected": step.rejected,
-            }
-            for step in steps
-        ],
-    )  # fmt: skip
-    if stored.rowcount != len(steps):
+    places = [
+        (s.partition, s.old, s.fence, s.new, s.watermark_ms, s.events, s.rejected) for s in steps
+    ]
+    if connection.dialect.name == "postgresql":
+        columns = [list(column) for column in zip(*places, strict=True)]
+        given = (now_ms, *columns, consumer, topic)
+        stored = postgres.execute(connection, _ADVANCE_ON_POSTGRESQL, given)
+    else:
+        rows = [(*place[3:], now_ms, consumer, topic, *place[:3]) for place in places]
+        stored = connection.exec_driver_sql(_ADVANCE_ON_SQLITE, rows).rowcount
+    if stored != len(steps):
         raise LostError(_lost(connection, consumer, topic, steps))
 
 
-_ADVANCE = (
-    update(position_table)
-    .where(
-        _at.consumer == bindparam("at_consumer"),
-        _at.topic == bindparam("at_topic"),
-        _at.partition == bindparam("at_partition"),
-        _at.next == bindparam("old"),
-        _at.fence == bindparam("held"),
-    )
-    .values(
-        next=bindparam("next"),
-        watermark_ms=bindparam("watermark_ms"),
-        updated_ms=bindparam("updated_ms"),
-        events=_at.events + bindparam("more_events"),
-        rejected=_at.rejected + bindparam("more_rejected"),
-    )
+# One statement: of many the server would plan each anew (`streams.db.postgres`).
+_ADVANCE_ON_POSTGRESQL = (
+    "UPDATE position p SET next = k.new, watermark_ms = k.watermark_ms, updated_ms = %s,"
+    " events = p.events + k.events, rejected = p.rejected + k.rejected"
+    " FROM unnest(%b::smallint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],"
+    " %b::bigint[], %b::bigint[])"
+    " AS k(partition, old, fence, new, watermark_ms, events, rejected)"
+    " WHERE p.consumer = %s AND p.topic = %s AND p.partition = k.partition"
+    " AND p.next = k.old AND p.fence = k.fence"
+)
+_ADVANCE_ON_SQLITE = (
+    "UPDATE position SET next = ?, watermark_ms = ?, events = events + ?, rejected = rejected + ?,"
+    " updated_ms = ? WHERE consumer = ? AND topic = ? AND partition = ? AND next = ? AND fence = ?"
 )
 
 

@@ -196,9 +196,18 @@ class Requests:
         if not rows:
             self._wait(said)
             return
-        before = self._standing(group)
+        is_first = (
+            not by_join
+            and group == said.key
+            and not (said.key in self._stored.labels or said.key in self._stored.members)
+        )
+        before = {} if is_first else self._standing(group)
         self._attach(said, self._place(said.at))
-        self._relabel(said.at, group, before)
+        if is_first:  # as `_relabel` says it, for a request that nothing else is said of
+            truths = (said.truth,)
+            self.relabelled += [Relabelled(r, said.source_no, said.at, (), truths) for r in rows]
+        else:
+            self._relabel(said.at, group, before)
 
     def _group_rows(self, group: bytes) -> list[int]:
         return [row for member in self._members(group) for row in self._rows_of(member)]

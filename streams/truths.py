@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from streams.answers import packed, target
+from streams.answers import packed
 from streams.arrivals import Arrivals
 from streams.codec import decode_record
 from streams.codes import Codes, Wanted
+from streams.db.bulk import request_keys
 from streams.events import AnyEvent, Feedback, Label, OutcomeMissing, time_ms
 from streams.facts import BLOB, BY_KINDS, MISSING, NONE, OTHER, VALUE, Truth
-from streams.hashing import id8
+from streams.hashing import id8, identify
 from streams.ledger import Orphan
 
 MISSING_ID8 = bytes(8)  # a source can be declared missing once for a request
@@ -66,10 +68,16 @@ def wanted_codes(events: Sequence[AnyEvent], model_nos: dict[str, int]) -> Wante
 
 def said(arrivals: Arrivals, *, codes: Codes) -> list[Said]:
     """Every label among the arrivals, in log order."""
+    at = [k for k in arrivals.others if is_label(arrivals.events[k])]
+    events: list[Any] = [arrivals.events[k] for k in at]
+    numbers = codes.of("model")
+    days, pids = identify([e.prediction_id or e.join_key for e in events])
+    keys = request_keys(days, pids, np.array([numbers[e.model] for e in events], np.int64))
     return [
-        _said(event, k, int(arrivals.event_ms[k]), codes)
-        for k in arrivals.others
-        if is_label(event := arrivals.events[k])
+        _said(event, k, key, observed_ms, codes)
+        for event, k, key, observed_ms in zip(
+            events, at, keys, arrivals.event_ms[at].tolist(), strict=True
+        )
     ]
 
 
@@ -77,15 +85,15 @@ def waited(orphan: Orphan, *, codes: Codes) -> Said:
     """What an orphan says; it was decoded once already, so its bytes are good."""
     (event,) = decode_record(orphan.raw)[0].events
     observed = min(time_ms(event.time), orphan.appended_ms)
-    return _said(event, -1, observed, codes)
+    return _said(event, -1, orphan.key, observed, codes)
 
 
-def _said(event: Any, at: int, observed_ms: int, codes: Codes) -> Said:
+def _said(event: Any, at: int, key: bytes, observed_ms: int, codes: Codes) -> Said:
     model_no = codes.of("model")[event.model]
     source_no = codes.of("source").get(source_of(event), 0)
     if type(event) is OutcomeMissing:
         truth = Truth(MISSING, None, observed_ms, 0, MISSING_ID8, BY_KINDS["outcome"], 0)
-        return Said(at, target(event.prediction_id, model_no), source_no, truth, None)
+        return Said(at, key, source_no, truth, None)
     by_join = event.prediction_id is None
     own_id = event.feedback_id if type(event) is Feedback else event.label_id
     blob = None
@@ -106,5 +114,4 @@ def _said(event: Any, at: int, observed_ms: int, codes: Codes) -> Said:
         BY_KINDS[getattr(event, "by_kind", "outcome")],
         int(by_join),
     )
-    key = target(event.join_key if by_join else event.prediction_id, model_no)
     return Said(at, key, source_no, truth, blob)

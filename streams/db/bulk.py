@@ -61,14 +61,12 @@ def by_request(
     id on SQLite, where a statement an id costs 3.5 us.
     """
     names = ", ".join(f"t.{name}" for name in columns)
-    driver: Any = connection.connection.driver_connection
     rows: list[tuple[Any, ...]] = []
     if connection.dialect.name == "postgresql":
         statement = _LOOK_UP_ON_POSTGRESQL.format(names=names, table=table.name)
-        with driver.cursor(binary=True) as cursor:
-            for day, model_no, ids in _by_place(keys):
-                cursor.execute(statement, (ids, len(ids) // 16 - 1, day, model_no))
-                rows.extend(cursor.fetchall())
+        for day, model_no, ids in _by_place(keys):
+            given = (ids, len(ids) // 16 - 1, day, model_no)
+            rows.extend(postgres.fetched(connection, statement, given))
         return rows
     statement = _LOOK_UP_ON_SQLITE.format(names=names, table=table.name)
     for day, model_no, ids in _by_place(keys):

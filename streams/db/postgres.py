@@ -3,8 +3,10 @@
 psycopg is an optional extra, so it is imported when an error may be one of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from sqlalchemy import Connection
 
 from streams.errors import ConflictError, Error, UnavailableError
 
@@ -65,6 +67,28 @@ def prepare(driver: Any, _record: object) -> None:
     from psycopg.adapt import PyFormat
 
     driver.adapters.register_dumper(bytes, driver.adapters.get_dumper(bytes, PyFormat.BINARY))
+
+
+def fetched(
+    connection: Connection, statement: str, arguments: Sequence[object]
+) -> list[tuple[Any, ...]]:
+    """The rows that a hot statement gives, in binary: the driver reads bytes twice as fast.
+
+    Its marks are `%b` where arguments go in binary too.
+    """
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor(binary=True) as cursor:
+        cursor.execute(statement, arguments)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
+def execute(connection: Connection, statement: str, arguments: Sequence[object]) -> int:
+    """The same for one that gives none; returns how many rows it was about."""
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor:
+        cursor.execute(statement, arguments)
+        return int(cursor.rowcount)
 
 
 def ours(error: BaseException) -> Error | None:
