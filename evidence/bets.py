@@ -11,7 +11,7 @@ Every other statistic (differences, ratios, pairs, audits) says which outcome to
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -61,6 +61,17 @@ class Statistic(Protocol):
 
     def estimate(self, cells: ArrayLike) -> float | None:
         """The plain estimate of the effect, to check by hand; `None` where there is none."""
+
+
+@runtime_checkable
+class Scanned(Protocol):
+    """A statistic whose evidence need not be monotone: many effects are asked about at once."""
+
+    def log_wealths(self, cells: ArrayLike, effects: Floats, side: Side) -> Floats:
+        """Log wealth of each bettor for `side` of each effect, shape (effects, 29).
+
+        Counts have no leading axes here.
+        """
 
 
 def rho(alpha: float, n: float) -> float:
@@ -153,6 +164,43 @@ def log_wealth(cells: Floats, outcomes: Floats, m: float, side: Side, stakes: Fl
         return np.full(whole, _IMPOSSIBLE)
     above = cells[..., outcomes > lo].any(axis=-1)  # a mean at the lower end allows nothing else
     return np.broadcast_to(np.where(above, _IMPOSSIBLE, 0.0)[..., None], whole)
+
+
+def log_wealths(cells: Floats, outcomes: Floats, m: float, side: Side, stakes: Floats) -> Floats:
+    """`log_wealth` of several questions about the same counts, in one pass over all of them.
+
+    Args:
+        cells: counts as floats, shape (cells,).
+        outcomes: of each question, shape (questions, cells).
+        m, side: as there.
+        stakes: of each question, shape (questions, bettors).
+
+    Returns:
+        Nats, shape (questions, bettors).
+
+    >>> tosses, coins = np.array([1.0, 3.0]), np.array([[0.0, 1.0], [0.0, 2.0]])
+    >>> stakes = np.array([[0.4], [0.1]])
+    >>> several = log_wealths(tosses, coins, 0.5, Side.ABOVE, stakes)
+    >>> each = [log_wealth(tosses, *at, Side.ABOVE, bets) for at, bets in
+    ...         zip([(coins[0], 0.5), (coins[1], 0.5)], stakes)]
+    >>> np.allclose(several, each)
+    True
+    """
+    if side is Side.BELOW:
+        outcomes, m = -outcomes, -m
+    lo, hi = outcomes.min(axis=1), outcomes.max(axis=1)
+    inside = (lo < m) & (m < hi)
+    with np.errstate(over="ignore"):  # what can hardly be lost is not clipped
+        bets = np.minimum(stakes[inside], 0.5 / (m - lo[inside, None]))
+    differs = np.ones(bets.shape, bool)  # bettors that are clipped are one
+    differs[:, 1:] = bets[:, 1:] != bets[:, :-1]
+    question, bettor = differs.nonzero()
+    each = np.log1p((outcomes[inside] - m)[question] * bets[question, bettor, None]) @ cells
+    found = np.empty(stakes.shape)
+    found[inside] = each[np.cumsum(differs) - 1].reshape(bets.shape)
+    for k in (~inside).nonzero()[0].tolist():
+        found[k] = log_wealth(cells, outcomes[k], m, Side.ABOVE, stakes[k])
+    return found
 
 
 def mixed(wealth: Floats) -> Floats:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 _MOST = np.uint64(2**53)  # the largest count that a float64 still holds exactly
 

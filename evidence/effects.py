@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evidence.bets import DEFAULT_PLAN, Plan, log_wealth
+from evidence.bets import DEFAULT_PLAN, Plan, log_wealth, log_wealths
 from evidence.domain import Floats, InputError, counts, finite, levels, open_unit, positive
 from evidence.results import Interval, Side
 
@@ -201,6 +201,12 @@ class Ratio:
         arms = self.arms
         outcomes, stakes = arms.outcomes(effect, side), arms.plan.stakes(arms.spread(effect))
         return log_wealth(arms.flat(cells), outcomes, 0.0, side, stakes)
+
+    def log_wealths(self, cells: ArrayLike, effects: Floats, side: Side) -> Floats:
+        arms, ratios = self.arms, effects.tolist()
+        outcomes = np.array([arms.outcomes(ratio, side) for ratio in ratios])
+        stakes = np.array([arms.plan.stakes(arms.spread(ratio)) for ratio in ratios])
+        return log_wealths(arms.flat(cells), outcomes, 0.0, side, stakes)
 
     def units(self, cells: ArrayLike) -> int:
         return self.arms.units(cells)

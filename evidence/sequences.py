@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from evidence.bets import Statistic, mixed
-from evidence.domain import Floats, InputError, open_unit
+from evidence.bets import Scanned, Statistic, mixed
+from evidence.domain import Bools, Floats, InputError, open_unit
 from evidence.results import LOG_LIMIT, Evidence, Interval, Side
 
 _FURTHEST = math.log(1e6)  # ratios are searched between 1e-6 and 1e6; beyond: 0, or infinite
 _GROWTH = 4.0  # of steps in search of a bound
+_ROUNDING = 1e-9  # nats that one pass over many effects may differ by from a call for each
 _SCANNED = np.sinh(np.linspace(0, 8, 51)) / np.sinh(8)  # where evidence need not be monotone
 
 
@@ -30,10 +31,10 @@ class Epoch:
     cells: ArrayLike
 
 
-Account = Callable[[Sequence[Epoch], float, Side], Floats]
+Account = Callable[[Sequence[Epoch], float | Floats, Side], Floats]
 
 
-def log_e(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
+def log_e(epochs: Sequence[Epoch], effect: float | Floats, side: Side) -> Floats:
     """Log e-value of one account over all epochs; `safe` is read from it.
 
         ln E = sum_kinds logsumexp_j [ ln w_j + sum_e ln W_{j,e} ]
@@ -41,11 +42,12 @@ def log_e(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
     Args:
         epochs: the epochs of one question, oldest first, at least one; their effects are either
             all differences or all ratios. Leading axes of the counts broadcast.
-        effect: the tested effect, in units of the metric, or a ratio.
+        effect: the tested effect, in units of the metric, or a ratio; of counts without leading
+            axes also several.
         side: the direction that the evidence speaks for.
 
     Returns:
-        Nats, in the shape of the leading axes of the counts.
+        Nats, in the shape of the leading axes of the counts, or for each of several effects.
 
     Raises:
         InputError: no epochs, or counts outside the statistic's domain.
@@ -60,7 +62,7 @@ def log_e(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
     return _product([mixed(each.sum(axis=0)) for each in _wealths(epochs, effect, side)])
 
 
-def log_e_late(epochs: Sequence[Epoch], effect: float, side: Side) -> Floats:
+def log_e_late(epochs: Sequence[Epoch], effect: float | Floats, side: Side) -> Floats:
     """Log e-value for an effect that may have begun with any epoch; `harm` is read from it.
 
         E = sum_{s<=S} v_s E(epochs s..S) + 1 / (S + 1),   v_s = 1 / (s (s + 1))
@@ -171,7 +173,10 @@ def bound(epochs: Sequence[Epoch], side: Side, *, alpha: float, account: Account
     if all(epoch.statistic.monotone for epoch in epochs):
         near, end = _closer(excess, near, end, first=reach.width / math.sqrt(1 + units(epochs)))
     else:
-        near, end = _outermost(excess, near, end)
+        grid = near + (end - near) * _SCANNED
+        effects = np.array([back(at) for at in grid.tolist()])
+        rejected = account(epochs, effects, side) >= threshold - _ROUNDING
+        near, end = _outermost(grid, rejected)
     if excess(end) < 0:
         return {Side.ABOVE: 0.0, Side.BELOW: math.inf}[side] if out is not float else back(end)
     step = 1e-9 * reach.width
@@ -204,19 +209,29 @@ def estimate(epochs: Sequence[Epoch]) -> float | None:
     return sum(value * n for value, n in known) / total if total else None
 
 
-def _wealths(epochs: Sequence[Epoch], effect: float, side: Side) -> list[Floats]:
+def _wealths(epochs: Sequence[Epoch], effect: float | Floats, side: Side) -> list[Floats]:
     """Log wealths of each kind of statistic, (epochs, ..., 29), 0 in epochs of another kind."""
     if not epochs:
         raise InputError("epochs", epochs, "must hold at least one epoch")
     if len({math.isfinite(epoch.statistic.effects.upper) for epoch in epochs}) > 1:
         kinds = sorted({type(epoch.statistic).__name__ for epoch in epochs})
         raise InputError("epochs", kinds, "must be all of differences or all of ratios")
-    each = np.broadcast_arrays(*(e.statistic.log_wealth(e.cells, effect, side) for e in epochs))
+    each = np.broadcast_arrays(*(_wealth(epoch, effect, side) for epoch in epochs))
     played = [type(epoch.statistic) for epoch in epochs]
     return [
         np.stack([w if t is kind else np.zeros_like(w) for w, t in zip(each, played, strict=True)])
         for kind in dict.fromkeys(played)
     ]
+
+
+def _wealth(epoch: Epoch, effect: float | Floats, side: Side) -> Floats:
+    """Log wealths of one epoch, (..., 29), or (effects, 29)."""
+    statistic, cells = epoch.statistic, epoch.cells
+    if not isinstance(effect, np.ndarray):
+        return statistic.log_wealth(cells, effect, side)
+    if isinstance(statistic, Scanned):
+        return statistic.log_wealths(cells, effect, side)
+    return np.stack([statistic.log_wealth(cells, each, side) for each in effect.tolist()])
 
 
 def _product(logs: list[Floats]) -> Floats:
@@ -256,12 +271,10 @@ def _closer(
     return near, end
 
 
-def _outermost(excess: Callable[[float], float], near: float, end: float) -> tuple[float, float]:
-    """The scanned point furthest towards `end` that is not rejected, and the one beyond it."""
-    grid = (near + (end - near) * _SCANNED).tolist()
-    beyond = grid[-1]
-    for at in reversed(grid[1:]):
-        if excess(at) < 0:
-            return at, beyond
-        beyond = at
-    return near, beyond
+def _outermost(grid: Floats, rejected: Bools) -> tuple[float, float]:
+    """The furthest point that is not rejected, and the one beyond it; the first never is.
+
+    All of them are asked at once: how many lie beyond the furthest grows with what was counted.
+    """
+    last = int((~rejected).nonzero()[0].max(initial=0))
+    return float(grid[last]), float(grid[min(last + 1, len(grid) - 1)])

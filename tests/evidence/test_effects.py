@@ -9,7 +9,7 @@ from evidence.bets import Plan
 from evidence.domain import InputError
 from evidence.effects import Arms, Difference, Ratio
 from evidence.results import Side
-from evidence.sequences import Epoch, confidence, log_e
+from evidence.sequences import Epoch, bound, confidence, log_e
 from tests.evidence.statistics import MONEY, RATE
 
 cells = st.lists(st.integers(0, 500), min_size=4, max_size=4).map(
@@ -117,6 +117,22 @@ def test_a_ratio_interval_is_not_cut_short_where_evidence_is_not_monotone():
     assert found.upper >= max(kept)
     assert found.lower == pytest.approx(min(kept), rel=0.01)
     assert found.upper == pytest.approx(max(kept), rel=0.01)
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_the_bound_of_a_ratio_takes_as_many_steps_whatever_was_counted(side):
+    asked = []
+
+    def account(epochs, effect, to):
+        asked.append(np.size(effect))
+        return log_e(epochs, effect, to)
+
+    for scale in (1, 10**3, 10**6):
+        asked.clear()
+        counts = np.array([[900, 30, 40, 30], [46, 3, 1, 4]]) * scale
+        bound([Epoch(Ratio(MONEY), counts)], side, alpha=0.05, account=account)
+        assert len(asked) <= 20
+        assert sum(asked) <= 51 + 19
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,22 @@ def test_leading_axes_are_independent_looks(name, data):
         assert together == pytest.approx(np.array(alone), rel=1e-12, abs=1e-12)
 
 
+@every
+@given(data=st.data())
+def test_several_effects_at_once_are_each_as_one_alone(name, data):
+    statistic = EVERY[name].statistic
+    epochs = [Epoch(statistic, data.draw(counts(statistic.shape))) for _ in range(2)]
+    lower, upper = statistic.effects.lower, min(statistic.effects.upper, 20.0)
+    effects = np.array(data.draw(st.lists(st.floats(lower, upper), min_size=1, max_size=5)))
+
+    for side in Side:
+        for account in (log_e, log_e_late):
+            together = account(epochs, effects, side)
+            alone = [float(account(epochs, effect, side)) for effect in effects.tolist()]
+
+            assert together == pytest.approx(np.array(alone), rel=1e-12, abs=1e-9)
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if EVERY[name][0].monotone])
 @given(data=st.data())
 def test_one_sided_evidence_falls_as_the_tested_effect_nears_what_was_seen(name, data):
