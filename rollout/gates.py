@@ -7,7 +7,7 @@ from msgspec import Struct
 from evidence.decision import Verdict
 from rollout.courses import FINAL, LIVE, Kind
 from rollout.freezes import frozen_until
-from rollout.scenes import Reached, Scene, about, is_harm, lets_pass
+from rollout.scenes import Reached, Scene, about, is_harm, lets_pass, over_budget
 from rollout.spec import Least
 from streams.models import duration_ms
 
@@ -78,9 +78,7 @@ def _exposure(scene: Scene) -> Iterator[Wait]:
 
 
 def _budget(scene: Scene) -> Iterator[Wait]:
-    budget, estimate = scene.spec.harm_budget, scene.facts.extra_estimate
-    if budget is not None and estimate is not None and estimate > budget.extra:
-        told = f"about {estimate:,.0f} extra bad outcomes, of {budget.extra:g} at most"
+    if told := over_budget(scene):
         yield Wait(told, "harmBudget")
 
 

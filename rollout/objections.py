@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from rollout.decisions import Judged
-from rollout.scenes import Scene, is_harm, lets_pass
+from rollout.scenes import Scene, is_harm, lets_pass, over_budget
 
 
 class Objection(Struct, frozen=True):
@@ -19,8 +19,8 @@ class Objection(Struct, frozen=True):
 
 
 def objections(scene: Scene) -> tuple[Objection, ...]:
-    """Guardrails that are proven worse, then required metrics that are not proven safe."""
-    return tuple(dict.fromkeys((*_harmful(scene), *_unproven(scene))))
+    """Guardrails that are proven worse, required metrics that are not proven safe, the budget's."""
+    return tuple(dict.fromkeys((*_harmful(scene), *_unproven(scene), *_costly(scene))))
 
 
 def _harmful(scene: Scene) -> Iterator[Objection]:
@@ -40,6 +40,11 @@ def _unproven(scene: Scene) -> Iterator[Objection]:
                 yield Objection(name, _crossed(found))
             elif not lets_pass(found, scene.spec):
                 yield Objection(name, f"{arm}: not yet known, {found.verdict}")
+
+
+def _costly(scene: Scene) -> Iterator[Objection]:
+    if scene.spec.harm_budget is not None and (told := over_budget(scene)):
+        yield Objection(scene.spec.harm_budget.metric, told)
 
 
 def _crossed(judged: Judged) -> str:

@@ -88,6 +88,14 @@ def lets_pass(judged: Judged, spec: Spec) -> bool:
     return score is not None and limit is not None and score <= limit
 
 
+def over_budget(scene: Scene) -> str:
+    """By how much the harm budget is exceeded, as estimated; empty while it is kept."""
+    budget, estimate = scene.spec.harm_budget, scene.facts.extra_estimate
+    if budget is None or estimate is None or estimate <= budget.extra:
+        return ""
+    return f"about {estimate:,.0f} extra bad outcomes, of {budget.extra:g} at most"
+
+
 def is_harm(judged: Judged) -> bool:
     return judged.verdict is Verdict.HARM
 

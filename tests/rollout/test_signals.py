@@ -10,6 +10,7 @@ from rollout import courses, stages
 from rollout.courses import Kind, Place
 from rollout.decisions import Evidence, Judged, Person, Time
 from rollout.gates import waits
+from rollout.objections import Objection, objections
 from rollout.scenes import Facts, Reached, Scene
 from rollout.signals import due
 from rollout.spec import Freeze, Full, HarmBudget, Least, Metric, Shadow, Stage, VersionRef
@@ -234,6 +235,13 @@ def test_a_probation_over_its_budget_waits_once_more_as_long_and_then_ends(of, t
         "about 51 extra bad outcomes, of 50 at most",
     )
     assert stages.advance(due_.course, due_.state.place, call.signal).kind is to
+
+
+def test_who_ends_a_probation_over_its_budget_answers_for_the_cost():
+    (against,) = objections(scene("probation", of=BUDGET, hours=1, **UNPROVEN))
+
+    assert against == Objection("errors", "about 51 extra bad outcomes, of 50 at most")
+    assert objections(scene("probation", of=BUDGET, extra_estimate=50.0)) == ()
 
 
 def test_a_probation_may_name_its_deadline():
