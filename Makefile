@@ -66,18 +66,23 @@ test-laws: setup
 	  tests/streams/test_laws.py tests/streams/test_pipeline.py tests/streams/test_codec.py \
 	  tests/rollout/test_collector.py tests/rollout/test_units.py tests/rollout/test_lint_any.py $(ARGS)
 
+# The targets of one marker name the paths that have it: to read all tests takes each process 15 s.
+
 # Kills processes of a running installation at random instants; what is killed leaves cores idle, so
 # three at a time.
 test-crash: setup
-	@$(BIN)/python -m pytest -m crash -n 3 --dist worksteal --timeout 900 $(ARGS)
+	@$(BIN)/python -m pytest -m crash -n 3 --dist worksteal --timeout 900 \
+	  tests/crash tests/contracts/test_logs.py tests/penstock/test_following.py $(ARGS)
 
 # A real Kafka broker, three of them at times.
 test-cluster: setup
-	@$(BIN)/python -m pytest -m 'cluster and not crash and not nightly' -n 2 --dist worksteal --timeout 900 $(ARGS)
+	@$(BIN)/python -m pytest -m 'cluster and not crash and not nightly' -n 2 --dist worksteal --timeout 900 \
+	  tests/cluster tests/contracts $(ARGS)
 
 # A gigabyte through `penstock send`, and what else takes minutes.
 test-slow: setup
-	@$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --timeout 1200 $(ARGS)
+	@$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --timeout 1200 \
+	  tests/slow tests/stories tests/cli/test_rollout_looking.py tests/rollout/test_watching.py $(ARGS)
 
 # Parity with torch, in an environment of its own: the packages take several gigabytes.
 .venv-torch/.ready: $(VENV)/.ready

@@ -58,6 +58,20 @@ def test_every_make_target_that_is_named_exists():
     assert named <= targets
 
 
+@pytest.mark.parametrize("mark", ["cluster", "crash", "slow", "stats", "torch"])
+def test_the_target_of_a_marker_reads_every_path_that_has_it(mark):
+    (recipe,) = re.findall(
+        rf"^test-{mark}:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M
+    )
+    paths = [ROOT / word for word in recipe.split() if word.startswith("tests/")]
+
+    has_it = re.compile(rf"\bmark\.{mark}\b")
+    marked = [path for path in (ROOT / "tests").rglob("*.py") if has_it.search(path.read_text())]
+
+    assert marked
+    assert [path for path in marked if not any(map(path.is_relative_to, paths))] == []
+
+
 def test_topics_have_a_payload_a_key_and_a_retention():
     for name, topic in topics.TOPICS.items():
         assert name == topic.name
