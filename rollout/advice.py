@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from rollout.courses import Course, Kind, Step
-from rollout.futures import Ended, Passed
+from rollout.endings import Ended, Passed
 from rollout.needs import Seen, need
 from rollout.rates import Rates
 from rollout.spec import Metric, Spec

@@ -9,17 +9,16 @@ periods of sticky units. Approvals are signed at once, as in a backtest.
 """
 
 import math
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
 
 from evidence.decision import Verdict
 from rollout import stages
 from rollout.courses import LIVE, Kind, Step
 from rollout.decisions import Cause, Judged, Person, Published
 from rollout.drawing import Drawn, World
+from rollout.endings import Ended, Outcome, Passed
 from rollout.gates import Wait, waits
 from rollout.rules.places import required
 from rollout.scenes import Facts, Scene
@@ -36,40 +35,6 @@ from streams.models import DAY_MS, duration_ms
 Ints = npt.NDArray[np.int64]
 
 _WHO = "plan"
-
-
-Outcome = Literal["promoted", "rolled back", "paused"]
-
-
-class Passed(Struct, frozen=True, kw_only=True):
-    """A step of one future: the days in it, whether it was advanced from, and the gates that
-    opened last.
-    """
-
-    step: str
-    days: float
-    advanced: bool
-    gates: tuple[str, ...]
-
-
-class Ended(Struct, frozen=True, kw_only=True):
-    """What became of one future.
-
-    Args:
-        outcome: of a course without full weight, "promoted" says that it came to its end.
-        signal: the last decision.
-        safe: metrics that some look called safe.
-        labels: that people gave.
-        extra: bad outcomes more than the champion's, by metric.
-    """
-
-    outcome: Outcome
-    signal: Signal
-    days: float
-    steps: tuple[Passed, ...]
-    safe: frozenset[str]
-    labels: float
-    extra: dict[str, float]
 
 
 def future(world: World, *, from_ms: int, seed: np.random.SeedSequence) -> Ended:

@@ -10,7 +10,8 @@ from rollout.advice import Warned, warnings
 from rollout.basis import Basis, basis
 from rollout.courses import course
 from rollout.drawing import World
-from rollout.futures import Ended, Outcome, Passed, future
+from rollout.endings import Ended, Outcome, Passed
+from rollout.futures import future
 from rollout.rates import Rates, joined
 from rollout.scenarios import Scenario, Shift, scenarios
 from rollout.spec import Rollout
