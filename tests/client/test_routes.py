@@ -343,8 +343,8 @@ def test_a_server_that_lets_polls_hang_makes_no_request_wait(connect, remote):
 
     assert each_s < 0.001
     assert closing_s < 2
-    client._routes._thread.join(2)
-    assert not client._routes._thread.is_alive()
+    client._routes._standby._thread.join(2)
+    assert not client._routes._standby._thread.is_alive()
 
 
 def test_a_forked_child_decides_as_its_parent_from_its_first_request(connect, serve, eventually):
@@ -374,7 +374,7 @@ def test_a_process_reads_under_the_name_of_the_one_before_it(connect, serve, eve
         decided(client)
         eventually(lambda: client._routes.table is not None)  # noqa: B023
         client.close()
-        client._routes._thread.join(10)
+        client._routes._standby._thread.join(10)
 
     assert len(server.readers) >= 2
     assert len(set(server.readers)) == 1

@@ -7,7 +7,6 @@ there is one. Requests only look at what came last: they never wait for it.
 import os
 import time
 from contextlib import suppress
-from threading import Lock, Thread
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
@@ -17,6 +16,7 @@ from .limits import Limits
 from .notices import Notices
 from .reader import ReaderName
 from .route_cache import Cached, RouteCache
+from .standby import Standby
 from .table import Arm, Table, read
 
 if TYPE_CHECKING:  # not a cycle: at run time it is imported by the first request
@@ -28,7 +28,6 @@ _CALM_S = 10.0  # after a poll that the server did not hold
 _LONGEST_LIFE_S = 86_400.0  # whatever the server says, and whatever its clock
 _SKEW_MS = 60_000  # a table of the future by more was kept under another clock
 _ANSWER_BYTES = 1024 * 1024
-_RESTART_S = 1.0
 _DENIED = frozenset({401, 403, 405, 407})
 
 
@@ -63,9 +62,7 @@ class Routes:
         self._limits = limits
         self._notices = notices
         self._held: _Held | None = None
-        self._thread: Thread | None = None
-        self._starting = Lock()
-        self._retry_start_s = 0.0
+        self._standby = Standby("penstock-routes", self._run, notices, over=lambda: self._closed)
         self._bell = Bell()
         self._closed = False
         self._connection: HTTPConnection | None = None
@@ -90,9 +87,8 @@ class Routes:
         """The route version and the arm of a request; None when no table is valid."""
         if self._server is None:
             return None
-        thread = self._thread
-        if thread is None or not thread.is_alive():
-            self._start()
+        if not self._standby.alive:
+            self._standby.start()
         table = self.table
         return (
             None if table is None else (table.version, table.arm_of(unit_id, prediction_id, tags))
@@ -122,23 +118,6 @@ class Routes:
         if self._connection is not None and self._connection.sock is not None:
             with suppress(OSError):
                 os.close(self._connection.sock.detach())
-
-    def _start(self) -> None:
-        # Never waits: whoever holds it (perhaps this thread, below a signal handler) is starting.
-        if not self._starting.acquire(blocking=False):
-            return
-        try:
-            now_s = time.monotonic()
-            alive = self._thread is not None and self._thread.is_alive()
-            if self._closed or alive or now_s < self._retry_start_s:
-                return
-            self._retry_start_s = now_s + _RESTART_S
-            self._thread = Thread(target=self._run, name="penstock-routes", daemon=True)
-            self._thread.start()
-        except RuntimeError as error:  # no more threads, or the interpreter is ending
-            self._notices.note("routes", str(error))
-        finally:
-            self._starting.release()
 
     def _run(self) -> None:
         while not self._closed:

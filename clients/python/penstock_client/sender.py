@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock, RLock, Thread
+from threading import RLock
 from typing import NamedTuple
 
 from . import claims, counts
@@ -20,12 +20,12 @@ from .counts import Counts, Sheet, Tally
 from .limits import Limits
 from .notices import Notices
 from .spool import Chunk, Spool
+from .standby import Standby
 from .stats import Tolls
 from .transport import Fate, Reply, Transport
 
 _IDLE_S = 30.0  # how long the thread sleeps with nothing to do, and how often it looks around
 _POLL_S = 0.005  # how often `flush` looks whether all is settled
-_RESTART_S = 1.0  # how long to wait before a thread that died or did not start is replaced
 _COUNTS_S = 1.0  # how often a changed count is sent
 _SOON_S = 1.0  # the longest wait after a failure while somebody waits for what comes of an event
 
@@ -58,9 +58,13 @@ class Sender:
         self._before_start = before_start
         self._folder = folder
         self._scope = scope
-        self._thread: Thread | None = None
-        self._starting = Lock()
-        self._retry_start_s = 0.0
+        self._standby = Standby(
+            "penstock-client",
+            self._run,
+            self._notices,
+            begin=self._begin,
+            over=lambda: self._closed,
+        )
         self._bell = Bell()
         # What wakes the thread while it rests.
         self._wake_at_first = False  # the first event
@@ -86,17 +90,15 @@ class Sender:
 
     def recorded(self, *, ready: bool) -> None:
         """The thread knows that an event was recorded; nearly free if it knew of one already."""
-        thread = self._thread
-        if thread is None or not thread.is_alive():
-            self._start()
+        if not self._standby.alive:
+            self._standby.start()
         elif self._wake_at_first or (ready and self._wake_at_batch):
             self._bell.strike()
 
     def counted(self) -> None:
         """The thread knows that a count changed."""
-        thread = self._thread
-        if thread is None or not thread.is_alive():
-            self._start()
+        if not self._standby.alive:
+            self._standby.start()
         elif self._wake_at_count:
             self._bell.strike()
 
@@ -161,26 +163,11 @@ class Sender:
             return False
         return not (self._spool and self._spool.waiting_bytes)
 
-    def _start(self) -> None:
-        # Never waits: whoever holds it (perhaps this thread, below a signal handler) is starting.
-        if not self._starting.acquire(blocking=False):
-            return
-        try:
-            now_s = time.monotonic()
-            alive = self._thread is not None and self._thread.is_alive()
-            if self._closed or alive or now_s < self._retry_start_s:
-                return
-            self._retry_start_s = now_s + _RESTART_S
-            self._busy = False
-            self._sleep_through()
-            self._counts_due_s = now_s + _COUNTS_S
-            self._before_start()
-            self._thread = Thread(target=self._run, name="penstock-client", daemon=True)
-            self._thread.start()
-        except RuntimeError as error:  # no more threads, or the interpreter is ending
-            self._notices.note("sender", str(error))
-        finally:
-            self._starting.release()
+    def _begin(self) -> None:
+        self._busy = False
+        self._sleep_through()
+        self._counts_due_s = time.monotonic() + _COUNTS_S
+        self._before_start()
 
     def _run(self) -> None:
         while not self._closed:
