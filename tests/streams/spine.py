@@ -51,10 +51,11 @@ class ListLog:
         self.records: dict[str, list[Record]] = {topic.name: [] for topic in topics}
         self.cuts: deque[int] = deque()  # how many records each poll returns; then all there are
         self._partitions = partitions
+        self._ends: dict[str, tuple[int, dict[int, int]]] = {}
 
     def put(self, partition: int, appended_ms: int, lines: Sequence[bytes]) -> None:
         """One envelope, stamped as the test says."""
-        offset = self.bounds(EVENTS.name)[partition].end
+        offset = self._ends_of(EVENTS.name)[partition]
         self.records[EVENTS.name].append(Record(partition, offset, appended_ms, pack(lines)))
 
     def ensure(self, topic: str, partitions: int) -> TopicState:
@@ -69,15 +70,21 @@ class ListLog:
     def append(self, topic: str, values: Sequence[tuple[int, bytes]]) -> list[int]:
         offsets = []
         for partition, value in values:
-            offsets.append(self.bounds(topic)[partition].end)
+            offsets.append(self._ends_of(topic)[partition])
             self.records[topic].append(Record(partition, offsets[-1], self.now_ms(), value))
         return offsets
 
     def bounds(self, topic: str) -> dict[int, Bounds]:
-        ends = dict.fromkeys(range(self._partitions), 0)
-        for record in self.records[topic]:
+        return {partition: Bounds(0, end) for partition, end in self._ends_of(topic).items()}
+
+    def _ends_of(self, topic: str) -> dict[int, int]:
+        """Where each partition ends; what was counted before is not counted again."""
+        known, ends = self._ends.get(topic, (0, dict.fromkeys(range(self._partitions), 0)))
+        records = self.records[topic]
+        for record in records[known:]:
             ends[record.partition] = record.offset + 1
-        return {partition: Bounds(0, end) for partition, end in ends.items()}
+        self._ends[topic] = len(records), ends
+        return ends
 
     def reader(self, topic: str, *, group: str) -> "ListReader":
         del group
