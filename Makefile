@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# Tests run in two processes; a linear algebra that starts threads of its own only gets in their way.
+# Tests run in several processes; a linear algebra that starts threads of its own only gets in their way.
 export OPENBLAS_NUM_THREADS := 1
 
 .PHONY: setup demo kafka cluster demo-seeds nightly test test-laws test-cluster test-crash test-slow test-stats test-torch test-all fuzz check format bench soak lock clean
@@ -57,8 +57,9 @@ kafka: setup
 cluster: setup
 	@exec $(BIN)/python -m deploy.cluster_local $(ARGS)
 
+# Three processes on two cores: each waits a third of its time.
 test: setup
-	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadscope $(ARGS)
 
 # The laws that `make test` holds against some examples, against all of them.
 test-laws: setup
