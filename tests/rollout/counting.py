@@ -67,6 +67,7 @@ spec:
     - shadow: {require: [disagreement], deadline: 10d}
     - canary: {weights: [20], dwell: 6h, require: guardrails, deadline: 4d}
 """
+_DECLARED = read(SPEC)[0].spec
 FIGURES = {"latency": Figure(quantile=100.0), "errors": Figure(mean=0.02), "tip": Figure(mean=3.0)}
 SALTS = Salts(assignment="s", audit="a", rounding="r", self_check="c")
 SHADOW_ENDS, CANARY_ENDS = T0 + 20 * MINUTE, T0 + 60 * MINUTE
@@ -74,13 +75,12 @@ SHADOW_ENDS, CANARY_ENDS = T0 + 20 * MINUTE, T0 + 60 * MINUTE
 
 def epochs(*, expects_pairs: bool = True) -> list[Opened]:
     """A shadow by time, and a canary by route version 7."""
-    spec = read(SPEC)[0].spec
     shadow = Start(rollout="r1", epoch=1, opens_ms=0, salts=SALTS, shares=(0.0, 0.0))
     canary = Start(
         rollout="r1", epoch=2, opens_ms=SHADOW_ENDS, salts=SALTS, shares=(0.3, 0.2),
         expects_pairs=expects_pairs,
     )  # fmt: skip
-    return [opened(spec, MODEL, start, FIGURES) for start in (shadow, canary)]
+    return [opened(_DECLARED, MODEL, start, FIGURES) for start in (shadow, canary)]
 
 
 ROUTES = [EpochPlan("spam", "default", 7, 2)]
