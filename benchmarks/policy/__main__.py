@@ -6,8 +6,7 @@ Five guardrails, twenty slices of which two are protected, 250 requests an hour,
 hour's frozen panes: runs of a version exactly at all five margins, of a bad one, and of one that
 turns bad after 30 hours. Beside them what Flagger's and Argo Rollouts' rules say of the same
 requests, with fixed limits that say the same as the margins. Then labels until a verdict, and the
-time of a verdict. The arms are drawn by a salt that nobody knows beforehand, so the figures of one
-seed differ a little from time to time.
+time of a verdict. But for times, the figures of one seed are the same each time.
 """
 
 import argparse

@@ -47,7 +47,7 @@ def labels(policy: str, template: Path, rng: Rng) -> int | None:
     given = 0
     with database(template) as engine:
         service = Service(engine, TEXT.format(audits=POLICIES[policy]).encode())
-        service.begin()
+        service.begin(rng)
         _, record = service.look()
         assert record is not None  # its shadow has begun
         epoch = record.look.epochs[-1]

@@ -55,7 +55,7 @@ class Plan:
             for no in range(-BEFORE, 0):
                 batch = traffic.hour(draws, no, service.batch_ms, self.version)
                 service.send(answered(batch, None, rng))
-            service.begin()
+            service.begin(rng)
             for no in range(self.hours):
                 batch = traffic.hour(draws, no, service.batch_ms, self.version)
                 seen.append(_canary(batch, canary))

@@ -74,12 +74,14 @@ class Service:
         self._pass = spine.pipeline(self._log, engine, collectors=[Rollouts()])
         self._later: list[Sent] = []
 
-    def begin(self) -> None:
-        """The rollout exists and has its first traffic, or shadow."""
+    def begin(self, rng: Rng) -> None:
+        """The rollout exists, with a salt of this run, and has its first traffic, or shadow."""
+        salt = rng.spawn(1)[0].bytes(8).hex()
         with writing(self.engine) as connection:
             store.create(
-                connection, self._declared, reason="simulated", now_ms=self.now_ms, by="ann"
-            )
+                connection, self._declared, reason="simulated", now_ms=self.now_ms, by="ann",
+                salt=salt,
+            )  # fmt: skip
         self.say(Signal.PLAN)
         self.say(Signal.START)
 
