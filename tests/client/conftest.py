@@ -150,12 +150,18 @@ def remote() -> Iterator[Remote]:
 
 
 @pytest.fixture
-def returning() -> Iterator[tuple[str, Callable[[], Remote]]]:
-    """The URL of a server that is away, and what brings it back."""
+def returning() -> Iterator[tuple[str, Callable[..., Remote]]]:
+    """The URL of a server that is away, and what brings it back with a route's answer."""
     with Remote() as gone:
         port, url = gone.server_port, gone.url
     with ExitStack() as stack:
-        yield url, lambda: stack.enter_context(serving(Remote(port)))
+
+        def come_back(route: Callable[[Handler], None] = no_route) -> Remote:
+            server = Remote(port)
+            server.route = route
+            return stack.enter_context(serving(server))
+
+        yield url, come_back
 
 
 @pytest.fixture

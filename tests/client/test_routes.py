@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from penstock_client import Client
+from penstock_client import Client, Limits, routes
 from penstock_client.reader import ReaderName
 from penstock_client.route_cache import Cached, RouteCache
 from penstock_client.table import Table, read
@@ -117,6 +117,23 @@ def test_a_published_table_decides_and_its_version_goes_with_the_events_and_coun
         if event.get("route_version") == 3:
             counted[event["arm"]] = max(counted[event["arm"]], event["assigned"])
     assert counted["42"] >= arms["42", "42", 3]
+
+
+def test_after_an_outage_of_any_length_the_table_is_heard_soon(
+    connect, returning, eventually, monkeypatch
+):
+    monkeypatch.setattr(routes, "_AWAY_S", 0.2)
+    url, come_back = returning
+    client = connect(url=url, limits=Limits(backoff_min_s=40))
+    assert decided(client) == CHAMPION
+    eventually(lambda: client._routes._failures >= 2)
+
+    server = Server(table())
+    come_back(server)
+    eventually(lambda: decided(client) == CHALLENGER)
+
+    server.ended.set()
+    server.changed.set()
 
 
 def test_a_new_table_is_heard_while_the_server_holds_the_poll(connect, remote, serve, eventually):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # not a cycle: at run time it is imported by the first reques
 _WAIT_S = 25.0  # how long the server may hold a poll
 _SPACED_S = 1.0  # between the starts of two polls, at least
 _CALM_S = 10.0  # after a poll that the server did not hold
+_AWAY_S = 10.0  # after failures, at most: a rollback waits until the table is heard
 _LONGEST_LIFE_S = 86_400.0  # whatever the server says, and whatever its clock
 _SKEW_MS = 60_000  # a table of the future by more was kept under another clock
 _ANSWER_BYTES = 1024 * 1024
@@ -199,7 +200,7 @@ class Routes:
         self._failures += 1
         self._notices.note("routes", why)
         wait_s = self._limits.backoff_min_s * 2 ** min(self._failures - 1, 16)
-        return _jittered(min(wait_s, self._limits.backoff_max_s))
+        return _jittered(min(wait_s, self._limits.backoff_max_s, _AWAY_S))
 
     def _hang_up(self) -> None:
         connection, self._connection = self._connection, None
