@@ -55,8 +55,9 @@ def add(
     deltas: Deltas, prefix: str, series: Series, groups: Groups, cells: Ints,
     due_after_ms: int | None = None, suffix: str = "",
 ) -> None:  # fmt: skip
-    for (s, pane, partition), row in zip(groups.keys, cells, strict=True):
-        if row.any():
+    counted: list[bool] = (cells != 0).any(axis=1).tolist()
+    for (s, pane, partition), row, adds in zip(groups.keys, cells, counted, strict=True):
+        if adds:
             due = None if due_after_ms is None else pane + due_after_ms
             deltas.add((f"{prefix}/{series.names[s]}{suffix}", pane, partition), row, due)
 

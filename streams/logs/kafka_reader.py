@@ -25,6 +25,7 @@ from streams.logs.same_topic import SameTopic
 
 MAX_RECORDS = 500  # of one poll of the client; a record is an envelope of many events
 ENOUGH_BYTES = 16 << 20  # fetched and not yet polled: with more, only the group is kept in touch
+PASSED_S = 1.0  # how long a partition that brings nothing goes unasked while others bring records
 TELL_S = 1.0  # how far the group's committed offsets may be behind what is counted
 LAST_TELL_S = 0.3  # how long closing may wait until they are not
 SETTINGS: Mapping[str, Any] = {
@@ -55,6 +56,7 @@ class KafkaReader:
         self._gaps: dict[int, GapError] = {}
         self._untold: dict[int, int] = {}  # counted, not yet committed to the group
         self._told_at = 0.0
+        self._passed_at = 0.0  # when all partitions were asked what was passed over
         self._same = SameTopic(log, state)
         with answering(f"read {state.name}"):
             self._consumer = KafkaConsumer(
@@ -145,7 +147,8 @@ class KafkaReader:
             if place.partition in self._queues:
                 due = self._queues.next(place.partition)
                 self._queues.add(place.partition, records_of(records, due))
-        self._note_passed()
+        if (timeout_s and not fetched) or time.monotonic() > self._passed_at + PASSED_S:
+            self._note_passed()
 
     def _room(self) -> int:
         """How many records may come: a poll for fewer than one cannot be made."""
@@ -154,8 +157,10 @@ class KafkaReader:
     def _note_passed(self) -> None:
         """What the client passed over at the end of a partition is in its queue, as nothing.
 
-        Without it a partition whose last record is the mark of a transaction had no end.
+        Without it a partition whose last record is the mark of a transaction had no end. It costs
+        more than a poll, so it waits until nothing comes, or for a second.
         """
+        self._passed_at = time.monotonic()
         for partition in set(self._queues) - self._gaps.keys():
             begin = self._queues.next(partition)
             with answering(f"tell the position in {self._state.name}"):
