@@ -32,6 +32,7 @@ from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_cluster import Cluster
 from streams.pipe import Pipe
 from streams.topics import EVENTS
+from streams.turns import short_turns
 from tests.contracts import postgres
 
 WINDOW_S = 0.050  # the client's `Limits.flush_ms`
@@ -117,7 +118,7 @@ def latencies_ms(place: OnKafka, rate: int, seconds: float) -> npt.NDArray[np.fl
     worker = place.worker([Pipe(), committed])
     command = [sys.executable, "-m", "benchmarks.latency", "--rate", str(rate), "--seconds",
                str(seconds), "--produce", place.cluster.servers, place.cluster.prefix]  # fmt: skip
-    with subprocess.Popen(command) as service, collected_between() as collect:
+    with subprocess.Popen(command) as service, short_turns(), collected_between() as collect:
         idle_since = time.monotonic()
         while service.poll() is None or time.monotonic() - idle_since < IDLE_S:
             if worker.step(timeout_s=0.05, settle=False):  # as `Pipeline.run` does

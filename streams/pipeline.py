@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 
 import msgspec
 from sqlalchemy import Engine
@@ -30,6 +31,7 @@ from streams.holding import Holding
 from streams.logs.base import GapError, Log, Record
 from streams.taken import Taken
 from streams.topics import EVENTS
+from streams.turns import short_turns
 
 LATENESS_MS = 120_000
 IDLE_MS = 30_000  # a partition with nothing unread for this long follows the log's clock
@@ -102,7 +104,8 @@ class Pipeline:
         """
         wait_s, batches = FIRST_WAIT_S, 0
         try:
-            with collected_between() as collect_cycles:
+            turns = nullcontext() if self._committer is None else short_turns()
+            with turns, collected_between() as collect_cycles:
                 while not stop.is_set():
                     tick()
                     try:
