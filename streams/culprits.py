@@ -7,6 +7,8 @@ from streams.errors import ConfigError
 from streams.events import Fault
 
 MAX_CULPRITS = 20  # of one batch, before the worker stops
+_OURS = "this is a bug of ours, not of the events"
+_STOP = "stop the worker and report the traceback above; nothing is lost"
 
 
 def without_culprits(arrivals: Arrivals, failure: Callable[[Arrivals], str | None]) -> Arrivals:
@@ -15,19 +17,19 @@ def without_culprits(arrivals: Arrivals, failure: Callable[[Arrivals], str | Non
     Args:
         failure: why some of the arrivals cannot be folded and saved, or None when they can.
 
-    Raises ConfigError when there are more than `MAX_CULPRITS`.
+    Raises ConfigError when there are more than `MAX_CULPRITS`, and when it fails without any event.
     """
     for _ in range(MAX_CULPRITS):
         reason = failure(arrivals)
         if reason is None:
             return arrivals
+        if not len(arrivals):
+            raise ConfigError(
+                f"a batch without events breaks the fold: {reason}", why=_OURS, fix=_STOP
+            )
         culprit, reason = _culprit(arrivals, reason, failure)
         arrivals = arrivals.without({culprit: Fault("processing_error", "", reason)})
-    raise ConfigError(
-        f"{MAX_CULPRITS} events of one batch break the fold",
-        why="this is a bug of ours, not of the events",
-        fix="stop the worker and report the traceback above; nothing is lost",
-    )
+    raise ConfigError(f"{MAX_CULPRITS} events of one batch break the fold", why=_OURS, fix=_STOP)
 
 
 def _culprit(

@@ -74,6 +74,19 @@ def test_a_bug_on_one_event_costs_that_event_alone(databases, windows, cuts, dat
     assert spine.placeless(found | {"dead": {}}) == spine.placeless(counted(databases, history))
 
 
+class BreaksAlways(Breaks):
+    def collect(self, facts, plans):  # noqa: ARG002
+        raise ArithmeticError("always")
+
+
+def test_a_bug_that_no_event_is_to_blame_for_stops_the_worker_with_its_reason(store, log):
+    log.put(0, spine.T0, [])
+    worker = spine.pipeline(log, store, collectors=[BreaksAlways()])
+
+    with pytest.raises(ConfigError, match="ArithmeticError: always"):
+        spine.settle(worker, log, store)
+
+
 @laws(25)
 @given(
     world.histories(max_size=15),
