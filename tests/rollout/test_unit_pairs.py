@@ -144,7 +144,7 @@ def test_a_shadow_of_accounts_is_left_on_accounts_and_its_floor_is_of_pairs(read
         ],
     )
     with writing(ready) as connection:
-        store.create(connection, read(SPEC)[0], reason="r", now_ms=spine.T0, by="ann")
+        store.create(connection, read(SPEC)[0], reason="r", now_ms=spine.T0, by="ann", salt="s")
     said(ready, "spam-42", spine.T0, Signal.PLAN, Signal.START)
     floor = Floor(ready)
 

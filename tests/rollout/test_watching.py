@@ -89,7 +89,9 @@ def begun(ready):
         spine.prepare(ready, [(MODEL, spine.T0)])
         floor = Floor(ready, bad=bad)
         with writing(ready) as connection:
-            store.create(connection, read(spec)[0], reason="r", now_ms=spine.T0, by="ann")
+            store.create(
+                connection, read(spec)[0], reason="r", now_ms=spine.T0, by="ann", salt="told again"
+            )
         for signal in (Signal.PLAN, Signal.START):
             wanted = Ask(rollout=NAME, signal=signal, cause=person("ann"))
             decide(ready, wanted, now_ms=spine.T0, wall_ms=spine.T0, freezing=freeze)

@@ -98,7 +98,7 @@ def begun(ready):
     def begin(bad):
         spine.prepare(ready, [(MODEL, spine.T0)])
         with writing(ready) as connection:
-            store.create(connection, read(SPEC)[0], reason="r", now_ms=spine.T0, by="ann")
+            store.create(connection, read(SPEC)[0], reason="r", now_ms=spine.T0, by="ann", salt="s")
         said(ready, NAME, spine.T0, Signal.PLAN, Signal.START)
         return Floor(ready, bad=bad)
 
@@ -166,7 +166,7 @@ def test_the_example_has_an_epoch_for_every_step(ready):
     spine.settle(spine.pipeline(log, ready), log, ready)
     spec = read((EXAMPLE / "rollout.yaml").read_bytes())[0]
     with writing(ready) as connection:
-        store.create(connection, spec, reason="r", now_ms=spine.T0, by="ann")
+        store.create(connection, spec, reason="r", now_ms=spine.T0, by="ann", salt="s")
 
     said(ready, "fraud-42", spine.T0, Signal.PLAN, Signal.START)
     steps = [Signal.ADVANCE] * 5 + [Signal.SIGN] + [Signal.ADVANCE] * 2

@@ -49,7 +49,7 @@ class Site:
         declared = read(text.encode())[0]
         self.name = declared.metadata.name
         with writing(self.engine) as connection:
-            store.create(connection, declared, reason="r", now_ms=self.now_ms, by="ann")
+            store.create(connection, declared, reason="r", now_ms=self.now_ms, by="ann", salt="s")
         cause = Person(name="ann", reason="it is time", via="cli", groups=())
         for signal in (Signal.PLAN, Signal.START):
             ask = Ask(rollout=self.name, signal=signal, cause=cause)
