@@ -68,6 +68,6 @@ def _without(rows: npt.NDArray[np.void], nulls: Mapping[str, Bools]) -> bytes:
     """The bytes of these rows, but for the values that are NULL."""
     kept = np.ones((len(rows), rows.dtype.itemsize), bool)
     for field, null in nulls.items():
-        value, at = rows.dtype.fields[field][:2]  # type: ignore[index]
+        value, at = rows.dtype.fields[field][:2]  # type: ignore[index]  # records have fields
         kept[null, at : at + value.itemsize] = False
     return rows.view(np.uint8).reshape(kept.shape)[kept].tobytes()
